@@ -1,0 +1,34 @@
+# `make demo` sets up and runs the main job on the simulated rig; `make test` sets up and passes the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_SECONDS ?= 60
+DEMO_DIR ?= demo_out
+TRACK ?=
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint bench hil clean
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "gimbal needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another with make PYTHON=/path/to/python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[test]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/python -m gimbal demo --seconds $(DEMO_SECONDS) --out $(DEMO_DIR) $(if $(TRACK),--track $(TRACK))
+
+test: $(STAMP) lint
+	$(BIN)/python -m pytest --benchmark-skip
+	
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+
+clean:
+	rm -rf $(VENV) $(DEMO_DIR) build *.egg-info

@@ -1,0 +1,257 @@
+"""What a rig file may say: typed, ranged, the unit in every key, an unknown key is an error.
+
+The sections follow docs/reference_rig.md. The same values feed the simulated plant (as truth) and the controller
+(as its model), so a mis-modelled rig is simulated by giving the plant another file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Real = Annotated[float, Field(allow_inf_nan=False)]
+Axis = Literal["roll", "pitch", "yaw"]
+Vec3 = tuple[Real, Real, Real]
+Positive3 = tuple[Positive, Positive, Positive]
+NonNegative3 = tuple[NonNegative, NonNegative, NonNegative]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Joint(Section):
+    continuous: bool = False
+    min_deg: Annotated[float, Field(ge=-360, le=0)] = -180.0
+    max_deg: Annotated[float, Field(ge=0, le=360)] = 180.0
+    stow_deg: Annotated[float, Field(ge=-180, le=180)] = 0.0
+    soft_stop_deg: Annotated[float, Field(ge=0, le=30)] = 4.0  # the soft end-stop begins this far before the hard one
+    max_rate_deg_s: Annotated[float, Field(gt=0, le=2000)] = 400.0
+    direction: Literal[-1, 1] = 1  # sign of the device's angle against ours
+    zero_deg: Annotated[float, Field(ge=-360, le=360)] = 0.0  # device reading at our zero
+
+
+class Joints(Section):
+    roll: Joint
+    pitch: Joint
+    yaw: Joint
+
+
+class Body(Section):
+    mass_kg: Positive
+    inertia_kg_m2: Positive3  # about its own centre of mass, x, y, z of the stage
+    com_m: Vec3 = (0.0, 0.0, 0.0)  # centre of mass from the stage's origin
+    origin_m: Vec3 = (0.0, 0.0, 0.0)  # stage's origin in the stage before it (yaw stage: in the base)
+
+
+class Bodies(Section):
+    """Keys are the stage that each joint turns; the stage of the innermost joint carries the camera."""
+
+    yaw: Body
+    roll: Body
+    pitch: Body
+
+
+class Motors(Section):
+    torque_constant_Nm_A: Positive
+    phase_resistance_ohm: Positive
+    bus_V: Positive
+    source_resistance_ohm: NonNegative
+    continuous_A: Positive
+    peak_A: Positive
+    torque_bandwidth_hz: Positive
+    torque_noise_Nm_rms: NonNegative
+
+
+class Thermal(Section):
+    winding_J_K: Positive = 40.0
+    winding_to_case_K_W: Positive = 2.0
+    case_J_K: Positive = 300.0
+    case_to_air_K_W: Positive = 1.5
+    air_degC: Annotated[float, Field(ge=-60, le=80)] = 20.0
+    limit_degC: Annotated[float, Field(gt=30, le=250)] = 110.0
+
+
+class Friction(Section):
+    coulomb_Nm: NonNegative
+    breakaway_Nm: NonNegative
+    stribeck_rad_s: Positive
+    viscous_Nm_s_rad: NonNegative
+    bristle_Nm_rad: Positive = 15.0
+    bristle_damping_Nm_s_rad: NonNegative = 0.05
+
+
+class Cable(Section):
+    spring_Nm_rad: NonNegative3  # roll, pitch, yaw
+    hysteresis_Nm: NonNegative = 0.0
+
+
+class Cogging(Section):
+    periods_per_rev: tuple[int, int]
+    torque_Nm: tuple[NonNegative, NonNegative]
+
+
+class Structure(Section):
+    mode_hz: Positive3  # roll, pitch, yaw: motor to camera
+    damping_ratio: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Encoder(Section):
+    bits: Annotated[int, Field(ge=8, le=24)]
+    once_per_turn_error_deg: NonNegative
+    delay_ms: NonNegative
+
+
+class Imu(Section):
+    rate_hz: Annotated[float, Field(gt=0, le=8000)]
+    gyro_noise_deg_s_rtHz: NonNegative
+    gyro_bias_deg_s: NonNegative  # switch-on, 1 sigma
+    gyro_in_run_deg_h: NonNegative
+    gyro_scale: NonNegative
+    misalignment_deg: NonNegative
+    gyro_range_deg_s: Positive
+    bandwidth_hz: Positive
+    accel_noise_ug_rtHz: NonNegative
+    accel_bias_mg: NonNegative
+    accel_bias_mg_K: NonNegative
+    accel_scale: NonNegative
+    accel_range_g: Positive
+    mount_rpy_deg: Vec3 = (0.0, 0.0, 0.0)  # q_CI as intrinsic Z-Y-X angles
+    position_m: Vec3 = (0.0, 0.0, 0.0)  # in C, from the camera stage's origin
+
+
+class Delay(Section):
+    sample_to_torque_ms: Annotated[float, Field(gt=0, le=50)]
+
+
+class Fixes(Section):
+    """A GNSS receiver as the loop sees it."""
+
+    rate_hz: Positive
+    delay_ms: NonNegative
+    lost: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    pos_walk_m: NonNegative  # Gauss-Markov, 1 sigma
+    pos_walk_tau_s: Positive
+    pos_white_m: NonNegative
+    vel_m_s: NonNegative
+    antenna_m: Vec3 = (0.0, 0.0, 0.0)  # in B, from the yaw bearing
+
+
+class Camera(Section):
+    focal_mm: Positive
+    sensor_mm: tuple[Positive, Positive]
+    width_px: Annotated[int, Field(gt=0)]
+    frames_s: Positive
+    shutter_deg: Annotated[float, Field(gt=0, le=360)]
+    box_rate_hz: NonNegative = 30.0
+    box_delay_ms: NonNegative = 80.0
+    box_angle_deg: NonNegative = 0.08
+    box_size_m: NonNegative = 0.25
+    box_detected: Annotated[float, Field(ge=0, le=1)] = 0.9
+
+
+class Notch(Section):
+    axis: Axis
+    centre_hz: Positive
+    width_hz: Positive
+    depth: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
+class Feedforward(Section):
+    """Each term can be switched off to see its worth."""
+
+    imbalance: bool = True
+    friction: bool = True
+    cable: bool = True
+    inertia: bool = True  # computed torque: gyroscopic and cross-axis terms, base acceleration
+    back_emf: bool = True
+    line_of_sight: bool = True  # rate and acceleration of the setpoint
+
+
+class Control(Section):
+    attitude_gain_1_s: Positive3  # rad/s asked per rad of error, about camera axes
+    rate_gain_1_s: Positive3  # rad/s² per rad/s
+    integral_gain_1_s2: NonNegative3  # rad/s² per rad of integrated rate error
+    derivative_gain: NonNegative3  # rad/s² per rad/s² of measured acceleration, filtered
+    derivative_lowpass_hz: Positive = 60.0
+    gyro_lowpass_hz: Positive = 200.0
+    torque_lowpass_hz: Positive = 250.0
+    notches: tuple[Notch, ...] = ()
+    observer_hz: NonNegative = 0.0  # corner of the disturbance observer, 0 = off
+    feedforward: Feedforward = Feedforward()
+
+
+class Limits(Section):
+    max_torque_Nm: Positive
+    max_rate_deg_s: Annotated[float, Field(gt=0, le=1000)] = 180.0  # of the setpoint
+    max_accel_deg_s2: Positive = 1200.0
+    max_jerk_deg_s3: Positive = 20000.0
+    singularity_cos: Annotated[float, Field(gt=0, lt=0.9)] = 0.25
+    arm_ramp_s: Annotated[float, Field(gt=0, le=10)] = 0.5
+
+
+class Estimation(Section):
+    profile: Literal["flight", "vehicle", "handheld"] = "flight"
+    gravity_m_s2: Annotated[float, Field(ge=9.7, le=9.9)] = 9.80665
+
+
+class Targeting(Section):
+    model: Literal["auto", "velocity_frame", "singer", "constant_velocity"] = "auto"
+    framing_right_deg: Annotated[float, Field(ge=-45, le=45)] = 0.0  # subject this far right of the centre
+    framing_down_deg: Annotated[float, Field(ge=-45, le=45)] = 0.0
+    coast_s: Positive = 3.0
+    lost_s: Positive = 8.0
+
+
+class Safety(Section):
+    imu_predict_ms: Positive = 3.0
+    imu_hold_ms: Positive = 20.0
+    imu_safe_ms: Positive = 50.0
+    motor_safe_ms: Positive = 50.0
+    device_watchdog_ms: Annotated[float, Field(ge=20, le=100)] = 50.0
+    rate_command_expiry_ms: Annotated[float, Field(gt=0, le=250)] = 250.0
+    runaway_rate_deg_s: Positive = 360.0
+    safe_action: Literal["brake", "off"] = "brake"
+    accept_no_watchdog: tuple[str, ...] = ()  # drivers without a device watchdog whose risk is accepted by name
+
+
+class Device(Section):
+    driver: str
+    port: str = ""  # path by id; empty: named by --port or --emulate
+    baud: Annotated[int, Field(gt=0)] = 921600
+    options: dict[str, bool | int | float | str] = {}
+
+
+class Rig(Section):
+    name: str
+    loop_rate_hz: Annotated[float, Field(ge=50, le=4000)]
+    kinematic_order: tuple[Axis, Axis, Axis] = ("yaw", "roll", "pitch")
+    joints: Joints
+    body: Bodies
+    motors: Motors
+    thermal: Thermal = Thermal()
+    friction: Friction
+    cable: Cable
+    cogging: Cogging
+    structure: Structure
+    encoder: Encoder
+    imu: Imu
+    delay: Delay
+    gnss: Fixes
+    beacon: Fixes
+    camera: Camera
+    control: Control
+    limits: Limits
+    estimation: Estimation = Estimation()
+    targeting: Targeting = Targeting()
+    safety: Safety = Safety()
+    devices: dict[str, Device] = {}
+
+    @model_validator(mode="after")
+    def _order_names_each_axis(self) -> Rig:
+        if sorted(self.kinematic_order) != ["pitch", "roll", "yaw"]:
+            raise ValueError("kinematic_order must name yaw, roll and pitch once each, outer (base) to inner (camera)")
+        return self

@@ -1,0 +1,259 @@
+"""Every record that crosses a stage border, as numpy dtypes. Units are SI and rad; the frame is in the name.
+
+A record is used as a one-element array (``np.zeros(1, SENSE)``): such an array passes into a compiled kernel in
+0.2 us, and its fields are read by name in Python and in kernels alike. Suffixes are those of docs/conventions.md:
+_meas calibrated, _est filter output, _sp setpoint, _ff feed-forward, _lim limited, _cmd sent, _applied reported.
+Time is ``t_ns``: int64 on CLOCK_MONOTONIC, at the sample. No field is NaN.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+IMU_MAX = 8  # IMU samples a tick can take
+
+
+class JointMode(enum.IntEnum):
+    """COMMAND.mode, per joint."""
+
+    OFF = 0
+    TORQUE = 1
+    RATE = 2
+    ANGLE = 3
+    BRAKE = 4
+
+
+class Mode(enum.IntEnum):
+    """What the operator asked for."""
+
+    OFF = 0
+    LOCK = 1  # axis held in the world
+    RATE = 2  # operator's rates, about the camera's axes
+    TRACK = 3  # follow the target
+    STOW = 4  # joints to their stow angles
+    FOLLOW = 5  # follows the base's heading, through windows
+    POINT = 6  # a place in N
+    PATH = 7  # a recorded move
+    HOME = 8  # joints to zero
+
+
+class Arm(enum.IntEnum):
+    """The supervisor's state."""
+
+    BOOT = 0
+    SELF_TEST = 1
+    IDLE = 2
+    ARMED = 3
+    SAFE = 4  # latched: left only by an operator's ack
+
+
+class Verb(enum.IntEnum):
+    """INBOX.verb: one typed command of an operator."""
+
+    NONE = 0
+    ARM = 1
+    DISARM = 2
+    STOP = 3
+    ACK = 4
+    MODE = 5
+    RATE = 6
+    POINT = 7  # vector = position in N, m
+    TRIM = 8  # vector = framing offset right, down (rad), zoom unused
+
+
+class TargetStatus(enum.IntEnum):
+    NONE = 0
+    TRACKING = 1
+    COASTING = 2  # predicting without fixes
+    LOST = 3
+
+
+def _record(*fields: tuple) -> np.dtype:
+    return np.dtype(list(fields), align=True)
+
+
+_FIX = (
+    ("valid", "u1"),
+    ("t_ns", "i8"),
+    ("arrival_ns", "i8"),
+    ("pos_N", "f8", 3),
+    ("vel_N", "f8", 3),
+    ("pos_std", "f8"),
+    ("vel_std", "f8"),
+    ("no_vel", "u1"),  # the receiver gives no velocity: vel_N means nothing
+)
+
+
+def _fix(prefix: str) -> tuple:
+    return tuple((f"{prefix}_{f[0]}", *f[1:]) for f in _FIX)
+
+
+# What the rig hands the loop each tick. Zeroed before each read; a zero field means absent.
+SENSE = _record(
+    ("t_ns", "i8"),  # the deadline of this tick
+    ("imu_n", "i4"),  # samples since the last tick, 0 to 8
+    ("imu_status", "u4"),  # bit 0 a sample was clipped, bit 1 samples were lost before these
+    ("imu_t_ns", "i8", IMU_MAX),
+    ("imu_gyro_I", "f8", (IMU_MAX, 3)),  # rad/s
+    ("imu_accel_I", "f8", (IMU_MAX, 3)),  # m/s², specific force; at rest, level: 0, 0, -9.81
+    ("joint_valid", "u1", 3),
+    ("joint_t_ns", "i8", 3),
+    ("joint_angle", "f8", 3),  # rad, index ROLL, PITCH, YAW
+    ("joint_rate", "f8", 3),  # rad/s
+    ("joint_torque_applied", "f8", 3),  # N m, reported by the controller
+    ("motor_temp_degC", "f8", 3),
+    ("motor_fault", "u4", 3),  # device code, 0 = none
+    ("bus_V", "f8"),
+    *_fix("gnss"),  # the rig's own receiver, camera-side antenna
+    *_fix("beacon"),  # the subject's
+    ("bearing_valid", "u1"),
+    ("bearing_t_ns", "i8"),
+    ("bearing_arrival_ns", "i8"),
+    ("bearing_xy", "f8", 2),  # tangents from the boresight, right and down
+    ("bearing_std", "f8"),  # rad
+    ("link_lost", "u4"),  # bit per device: 1 IMU, 2 motors, 4 GNSS, 8 beacon, 16 vision: port gone or silent
+    ("wired_stop_open", "u1"),  # the wired stop chain is open (motor power is cut)
+)
+
+# One operator command, read once a tick from shared memory.
+INBOX = _record(
+    ("seq", "u8"),  # 0 = no new command
+    ("owner", "u4"),  # who sent it
+    ("verb", "i4"),  # Verb
+    ("mode", "i4"),  # Mode, with MODE
+    ("vector", "f8", 3),  # RATE: roll, pitch, yaw rad/s about the camera's axes
+    ("deadline_ns", "i8"),  # not acted on later than this; a rate expires then
+    ("stop_count", "u8"),  # grows by one with each STOP from any client: never lost behind the queue
+)
+
+# Sensors -> estimation, control: calibrated, in camera axes and our joint sense.
+MEAS = _record(
+    ("imu_n", "i4"),
+    ("imu_status", "u4"),  # as SENSE, plus bit 2: constant sensor, bit 3: non-finite samples were dropped
+    ("imu_t_ns", "i8", IMU_MAX),
+    ("imu_dt_s", "f8", IMU_MAX),  # time since the sample before
+    ("gyro_C_meas", "f8", (IMU_MAX, 3)),
+    ("accel_C_meas", "f8", (IMU_MAX, 3)),
+    ("imu_age_ns", "i8"),  # of the newest sample, at SENSE.t_ns
+    ("joint_valid", "u1", 3),
+    ("joint_new", "u1", 3),
+    ("joint_t_ns", "i8", 3),
+    ("joint_age_ns", "i8", 3),
+    ("joint_angle_meas", "f8", 3),
+    ("joint_rate_meas", "f8", 3),
+    ("joint_torque_applied", "f8", 3),
+)
+
+# Estimation -> everyone.
+NAV = _record(
+    ("t_ns", "i8"),  # the estimate is for this moment
+    ("valid", "u1"),  # attitude fit to fly on
+    ("heading_valid", "u1"),  # heading tied to north well enough to point at a place
+    ("status", "u4"),  # bits of estimation.attitude
+    ("q_NC_est", "f8", 4),
+    ("omega_NC_C_est", "f8", 3),  # rad/s, bias removed, newest sample
+    ("accel_C_meas", "f8", 3),  # m/s², specific force, bias removed, newest sample
+    ("vel_N_est", "f8", 3),
+    ("pos_N_est", "f8", 3),
+    ("gyro_bias", "f8", 3),
+    ("accel_bias", "f8", 3),
+    ("tilt_std", "f8"),  # rad
+    ("heading_std", "f8"),  # rad
+    ("joint_angle_est", "f8", 3),
+    ("joint_rate_est", "f8", 3),
+    ("q_NB_est", "f8", 4),
+    ("omega_NB_B_est", "f8", 3),
+)
+
+# Targeting -> control and everyone.
+TARGET = _record(
+    ("status", "i4"),  # TargetStatus
+    ("fix_status", "i4"),  # tracker Status of the newest measurement
+    ("t_ns", "i8"),  # the prediction is for this moment
+    ("age_s", "f8"),  # of the newest accepted fix
+    ("pos_N", "f8", 3),
+    ("vel_N", "f8", 3),
+    ("acc_N", "f8", 3),
+    ("pos_std", "f8"),  # m, largest axis
+    ("range_m", "f8"),
+    ("los_N", "f8", 3),  # unit vector camera -> target
+    ("los_rate_N", "f8", 3),  # rad/s, perpendicular to the line of sight
+    ("los_std", "f8"),  # rad
+)
+
+GOAL = _record(
+    ("mode", "i4"),  # Mode in force (after fall-backs)
+    ("owner", "u4"),  # who is in control
+    ("reason", "i4"),  # fault or limit code why the mode is not the one asked for
+    ("joint_space", "u1"),  # 1: joint_goal counts, 0: q_NC_goal
+    ("q_NC_goal", "f8", 4),
+    ("rate_goal_C", "f8", 3),
+    ("joint_goal", "f8", 3),
+)
+
+SETPOINT = _record(
+    ("q_NC_sp", "f8", 4),
+    ("rate_sp_C", "f8", 3),
+    ("accel_sp_C", "f8", 3),
+)
+
+COMMAND = _record(
+    ("mode", "i4", 3),  # JointMode
+    ("joint_torque_cmd", "f8", 3),  # N m
+    ("joint_rate_cmd", "f8", 3),  # rad/s
+    ("joint_angle_cmd", "f8", 3),  # rad
+)
+
+# Control's internals, for tuning and for the supervisor.
+CONTROL = _record(
+    ("attitude_err_C", "f8", 3),  # rotation vector from estimate to setpoint
+    ("rate_cmd_C", "f8", 3),  # what the rate loop is asked for
+    ("rate_err_C", "f8", 3),
+    ("p", "f8", 3),
+    ("i", "f8", 3),
+    ("d", "f8", 3),
+    ("ff", "f8", 3),  # N m at the joints
+    ("disturbance_est", "f8", 3),  # N m at the joints
+    ("saturated", "u1", 3),
+    ("torque_lim", "f8", 3),
+    ("singularity_margin", "f8"),
+)
+
+HEALTH = _record(
+    ("arm", "i4"),  # Arm
+    ("fault", "i4"),  # the latched fault, 0 = none
+    ("limits", "u8"),  # bit per limit code below 64 now acting
+    ("blockers", "u8"),  # bit per reason that forbids arming
+    ("imu_age_ns", "i8"),
+    ("joint_age_ns", "i8", 3),
+    ("ramp", "f8"),  # 0..1, authority after arming
+    ("last_seq", "u8"),  # newest command acted on
+    ("commands_refused", "u4"),
+    ("overruns", "u4"),
+)
+
+# Filled by the process, never by the step: the only part of a row that differs between two equal runs.
+TIMING = _record(
+    ("wake_ns", "i8"),  # wake-up after the deadline
+    ("read_ns", "i8"),
+    ("step_ns", "i8"),
+    ("written_ns", "i8"),  # deadline to motor bytes written
+    ("skipped", "u4"),  # whole periods passed over before this tick
+)
+
+TICK = _record(
+    ("tick", "u8"),
+    ("t_ns", "i8"),
+    ("sense", SENSE),
+    ("inbox", INBOX),
+    ("nav", NAV),
+    ("target", TARGET),
+    ("goal", GOAL),
+    ("setpoint", SETPOINT),
+    ("control", CONTROL),
+    ("command", COMMAND),
+    ("health", HEALTH),
+    ("timing", TIMING),
+)

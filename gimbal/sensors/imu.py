@@ -1,0 +1,73 @@
+"""IMU samples: device axes -> calibrated SI in camera axes, each checked on its way in."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gimbal.kernels.build import kernel
+from gimbal.kernels.mat import mat3_vec
+from gimbal.kernels.quat import load3, sub3
+
+CLIPPED, LOST, CONSTANT, NON_FINITE = 1, 2, 4, 8  # bits of MEAS.imu_status
+CONSTANT_AFTER = 24  # identical samples in a row: a live sensor's noise never repeats that long
+
+IMU_PARAMS = np.dtype(
+    [
+        ("gyro_CI", "f8", (3, 3)),  # scale, misalignment and mount in one: omega_C = gyro_CI (raw - bias)
+        ("gyro_bias_I", "f8", 3),
+        ("accel_CI", "f8", (3, 3)),
+        ("accel_bias_I", "f8", 3),
+        ("gyro_range", "f8"),  # rad/s
+        ("accel_range", "f8"),  # m/s²
+        ("dt_s", "f8"),  # nominal sample time
+    ],
+    align=True,
+)
+IMU_STATE = np.dtype([("t_ns", "i8"), ("last_I", "f8", 6), ("repeats", "i4"), ("started", "u1")], align=True)
+
+
+@kernel
+def _finite(a, b):
+    return math.isfinite(a[0] + a[1] + a[2] + b[0] + b[1] + b[2])
+
+
+@kernel
+def measure_imu(p, s, sense, meas):
+    """Fill the IMU part of MEAS from SENSE. Samples not newer than the last one are dropped."""
+    n = 0
+    status = sense["imu_status"] & 3
+    last = s["last_I"]
+    for k in range(min(max(sense["imu_n"], 0), 8)):
+        t_ns = sense["imu_t_ns"][k]
+        gyro = load3(sense["imu_gyro_I"][k])
+        accel = load3(sense["imu_accel_I"][k])
+        if s["started"] and t_ns <= s["t_ns"]:
+            continue
+        if not _finite(gyro, accel):
+            status |= 8
+            continue
+        same = True
+        for i in range(3):
+            same = same and last[i] == gyro[i] and last[3 + i] == accel[i]
+            last[i] = gyro[i]
+            last[3 + i] = accel[i]
+            if abs(gyro[i]) > 0.995 * p["gyro_range"] or abs(accel[i]) > 0.995 * p["accel_range"]:
+                status |= 1
+        s["repeats"] = s["repeats"] + 1 if same else 0
+        meas["imu_t_ns"][n] = t_ns
+        meas["imu_dt_s"][n] = 1e-9 * (t_ns - s["t_ns"]) if s["started"] else p["dt_s"]
+        g = mat3_vec(p["gyro_CI"], sub3(gyro, load3(p["gyro_bias_I"])))
+        a = mat3_vec(p["accel_CI"], sub3(accel, load3(p["accel_bias_I"])))
+        for i in range(3):
+            meas["gyro_C_meas"][n, i] = g[i]
+            meas["accel_C_meas"][n, i] = a[i]
+        s["t_ns"] = t_ns
+        s["started"] = 1
+        n += 1
+    if s["repeats"] >= CONSTANT_AFTER:
+        status |= 4
+    meas["imu_n"] = n
+    meas["imu_status"] = status
+    meas["imu_age_ns"] = sense["t_ns"] - s["t_ns"] if s["started"] else 1_000_000_000

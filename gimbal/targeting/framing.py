@@ -1,0 +1,47 @@
+"""Where the camera must look so that the subject stands at the framing point, horizon level, and how fast that turns."""
+
+from __future__ import annotations
+
+import math
+
+from gimbal.kernels.build import kernel
+from gimbal.kernels.quat import add3, cross3, norm3, q_level, q_rotate, q_unrotate, scale3
+
+
+@kernel
+def boresight_for(line_of_sight_N, right, down):
+    """Direction of the boresight that puts line_of_sight_N `right` and `down` (rad) of the picture's centre.
+
+    Two fixed-point steps: the offset is applied in the level camera's own axes, which turn a little with it.
+    """
+    x = line_of_sight_N
+    for _ in range(2):
+        q = q_level(x, 0.0)
+        off = q_rotate(q, (0.0, math.tan(right), math.tan(down)))
+        x = add3(line_of_sight_N, scale3(off, -1.0))
+        x = scale3(x, 1.0 / max(norm3(x), 1e-9))
+    return x
+
+
+@kernel
+def level_rate_N(line_of_sight_N, los_rate_N):
+    """Rate (rad/s, in N) of the level camera frame on a line of sight that turns at los_rate_N.
+
+    The level frame pans about down and tilts about its own y axis; near straight up or down the pan rate
+    is held at what a direction 3 degrees off would need, since level has no meaning there.
+    """
+    x = line_of_sight_N
+    d = cross3(los_rate_N, x)  # time derivative of the unit vector
+    h2 = max(x[0] * x[0] + x[1] * x[1], 2.7e-3)
+    pan = (x[0] * d[1] - x[1] * d[0]) / h2
+    h = math.sqrt(h2)
+    tilt = -d[2] / h
+    return (-tilt * x[1] / h, tilt * x[0] / h, pan)
+
+
+@kernel
+def level_goal(line_of_sight_N, los_rate_N, right, down):
+    """Attitude q_NC and rate in C of a level camera framing line_of_sight_N at the offset (right, down)."""
+    x = boresight_for(line_of_sight_N, right, down)
+    q = q_level(x, 0.0)
+    return q, q_unrotate(q, level_rate_N(x, los_rate_N))

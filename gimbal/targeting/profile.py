@@ -1,0 +1,71 @@
+"""Jerk-limited setpoint: follows the goal without a step in attitude, rate or acceleration.
+
+Second-order pursuit with rate feed-forward: a goal that turns at a constant rate is followed without lag, a jump is
+met with a braking curve (v² = 2 a s) so that the setpoint never overshoots its limits. The camera's share of a
+goal's noise falls with the square of frequency above ``bandwidth_hz``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gimbal.kernels.build import kernel
+from gimbal.kernels.quat import load3, load4, norm3, q_conj, q_integrate, q_log, q_mul, q_rotate, store3, store4
+
+PROFILE_PARAMS = np.dtype(
+    [("max_rate", "f8"), ("max_accel", "f8"), ("max_jerk", "f8"), ("bandwidth", "f8")],  # rad/s, ², ³; rad/s
+    align=True,
+)
+PROFILE_STATE = np.dtype([("q_NC_sp", "f8", 4), ("rate_C", "f8", 3), ("accel_C", "f8", 3), ("limited", "u1")], align=True)
+
+
+@kernel
+def profile_reset(s, q_NC, rate_C):
+    """Start from where the camera is and how it turns: no lurch."""
+    store4(s["q_NC_sp"], q_NC)
+    store3(s["rate_C"], rate_C)
+    store3(s["accel_C"], (0.0, 0.0, 0.0))
+    s["limited"] = 0
+
+
+@kernel
+def _clip_norm(v, limit):
+    n = norm3(v)
+    if n <= limit or n == 0.0:
+        return v, False
+    k = limit / n
+    return (v[0] * k, v[1] * k, v[2] * k), True
+
+
+@kernel
+def profile(p, s, q_goal, rate_goal_C, bandwidth, dt_s):
+    """Advance the setpoint by dt_s towards q_goal (q_NC), which turns at rate_goal_C (in the goal's own axes).
+
+    ``bandwidth`` (rad/s) is how hard it pursues: low for noisy goals, high for the operator's hand.
+    """
+    q = load4(s["q_NC_sp"])
+    rate = load3(s["rate_C"])
+    q_err = q_mul(q_conj(q), q_goal)
+    err = q_log(q_err)
+    want = q_rotate(q_err, rate_goal_C)  # the goal's rate in the setpoint's axes
+    e = norm3(err)
+    # pursue at bandwidth/2, but never faster than can be braked at half the acceleration limit
+    speed = min(0.5 * bandwidth * e, math.sqrt(p["max_accel"] * e))
+    if e > 1e-12:
+        k = speed / e
+        want = (want[0] + k * err[0], want[1] + k * err[1], want[2] + k * err[2])
+    want, limited = _clip_norm(want, p["max_rate"])
+    k = 2.0 * bandwidth
+    accel = (k * (want[0] - rate[0]), k * (want[1] - rate[1]), k * (want[2] - rate[2]))
+    accel, _ = _clip_norm(accel, p["max_accel"])
+    old = load3(s["accel_C"])
+    step = (accel[0] - old[0], accel[1] - old[1], accel[2] - old[2])
+    step, _ = _clip_norm(step, p["max_jerk"] * dt_s)
+    accel = (old[0] + step[0], old[1] + step[1], old[2] + step[2])
+    mean = (rate[0] + 0.5 * dt_s * accel[0], rate[1] + 0.5 * dt_s * accel[1], rate[2] + 0.5 * dt_s * accel[2])
+    store4(s["q_NC_sp"], q_integrate(q, mean, dt_s))
+    store3(s["rate_C"], (rate[0] + dt_s * accel[0], rate[1] + dt_s * accel[1], rate[2] + dt_s * accel[2]))
+    store3(s["accel_C"], accel)
+    s["limited"] = 1 if limited else 0

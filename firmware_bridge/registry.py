@@ -1,0 +1,76 @@
+"""Name -> driver and emulator, imported only when asked for. One line a device."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from firmware_bridge.errors import OptionError
+from firmware_bridge.options import did_you_mean
+
+
+@dataclass(frozen=True)
+class Entry:
+    """kind: "motor", "imu", "position". driver, emulator: "module:Class". line: how bytes are paced, "usb" or "uart"."""
+
+    kind: str
+    driver: str
+    emulator: str
+    line: str = "uart"
+    baud: int = 115200  # the usual one; USB devices ignore it
+
+
+_D, _E = "firmware_bridge.drivers.", "firmware_bridge.emulators."
+
+DEVICES: dict[str, Entry] = {
+    "moteus": Entry("motor", _D + "moteus:Moteus", _E + "moteus:MoteusEmulator", "usb", 921600),
+    "vectornav": Entry("imu", _D + "vectornav:VectorNav", _E + "vectornav:VectorNavEmulator", "uart", 921600),
+    "ublox": Entry("position", _D + "ublox:Ublox", _E + "ublox:UbloxEmulator", "uart", 115200),
+}
+
+
+def names(kind: str | None = None) -> list[str]:
+    """Registered devices, all or of one kind."""
+    return sorted(name for name, entry in DEVICES.items() if kind in (None, entry.kind))
+
+
+def entry(name: str) -> Entry:
+    """The registry line. Raises OptionError naming the nearest known device."""
+    found = DEVICES.get(name)
+    if found is None:
+        known = names()
+        raise OptionError(
+            f"no driver is called {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}. "
+            "docs/adding-a-device.md shows how to add one."
+        )
+    return found
+
+
+def load_driver(name: str) -> type:
+    """The driver's class. Raises OptionError."""
+    return _load(entry(name).driver)
+
+
+def load_emulator(name: str) -> type:
+    """The emulator's class. Raises OptionError."""
+    return _load(entry(name).emulator)
+
+
+def create_driver(name: str) -> Any:
+    """A new, unopened driver: MotorDriver, ImuDriver or PositionDriver by ``entry(name).kind``."""
+    return load_driver(name)()
+
+
+def register(name: str, line: Entry) -> None:
+    """Add a device that is not part of this package. A taken name raises OptionError."""
+    if name in DEVICES and DEVICES[name] != line:
+        raise OptionError(
+            f"a driver called {name!r} is registered already ({DEVICES[name].driver}): choose another name."
+        )
+    DEVICES[name] = line
+
+
+def _load(where: str) -> type:
+    module, _, cls = where.partition(":")
+    return getattr(importlib.import_module(module), cls)

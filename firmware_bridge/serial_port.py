@@ -1,0 +1,112 @@
+"""Opening a serial port well: exclusive, raw, low latency, and an error that says who, why and what to do."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import glob
+import grp
+import os
+import stat
+import termios
+
+import serial
+
+from firmware_bridge.errors import PortError
+
+
+def open_serial_fd(path: str, baud: int) -> tuple[serial.Serial, bool]:
+    """The open port, non-blocking and locked, and whether the low-latency flag took. Raises PortError."""
+    check_path(path)
+    try:
+        port = serial.Serial(path, baud, timeout=0, write_timeout=0, exclusive=True)
+    except (serial.SerialException, OSError, ValueError) as error:
+        raise _explained(path, baud, error) from None
+    try:
+        fcntl.ioctl(port.fileno(), termios.TIOCEXCL)  # programs that don't ask for the flock are kept out by this
+    except OSError:
+        pass  # not a tty that knows it: the flock stands
+    os.set_blocking(port.fileno(), False)
+    try:
+        port.set_low_latency_mode(True)
+        low = True
+    except (OSError, ValueError, NotImplementedError, AttributeError):
+        low = False  # ptys, CDC and CP210x have no such knob
+    return port, low
+
+
+def check_path(path: str) -> None:
+    """Raise PortError when the path is absent or not a character device."""
+    if not path:
+        raise PortError(
+            "no port is named for this device: give `port` in the rig file, or --port NAME=PATH; "
+            "`gimbal devices` lists what is plugged in."
+        )
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        here = sorted(glob.glob("/dev/serial/by-id/*"))
+        listed = "Plugged in now: " + ", ".join(here) if here else "No USB serial device is plugged in now"
+        raise PortError(
+            f"port {path} is not there. {listed}. Check cable and power, and name ports by "
+            "/dev/serial/by-id/…, which stays the same after replugging."
+        ) from None
+    except (PermissionError, NotADirectoryError, OSError) as error:
+        raise PortError(f"port {path} can't be looked at: {error.strerror}. Check the path.") from None
+    if not stat.S_ISCHR(mode):
+        raise PortError(f"{path} is no serial port but a file or folder. Name a device, such as /dev/serial/by-id/….")
+
+
+def _explained(path: str, baud: int, error: Exception) -> PortError:
+    code = getattr(error, "errno", None)
+    text = str(error)
+    if code in (errno.EACCES, errno.EPERM):
+        return PortError(
+            f"port {path} may not be opened: it belongs to group {_group(path)!r}, and you are not in it. "
+            f"Run `sudo usermod -aG {_group(path)} $USER` and log in again, or install the udev rule of "
+            "docs/devices.md."
+        )
+    if code in (errno.EBUSY, errno.EAGAIN) or "lock" in text.lower():
+        return PortError(f"port {path} is busy: {_holders(path)} Close that program, or name another port.")
+    if isinstance(error, ValueError) or code == errno.EINVAL:
+        return PortError(f"port {path} can't run at {baud} baud ({text}). Set a baud the adapter knows.")
+    return PortError(f"port {path} can't be opened: {text}. Unplug it and plug it in again; `dmesg` may say more.")
+
+
+def _group(path: str) -> str:
+    gid = os.stat(path).st_gid
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def holders(path: str) -> list[tuple[int, str]]:
+    """(pid, program) of every process seen to hold the device open; those of other users show only to root."""
+    try:
+        wanted = os.stat(path).st_rdev
+    except OSError:
+        return []
+    found = []
+    for link in glob.glob("/proc/[0-9]*/fd/*"):
+        try:
+            if os.stat(link).st_rdev == wanted and wanted:
+                found.append(int(link.split("/")[2]))
+        except (OSError, ValueError):
+            continue
+    return [(pid, _program(pid)) for pid in sorted(set(found))]
+
+
+def _program(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().split(b"\0")
+        return b" ".join(words[:4]).decode(errors="replace").strip() or "?"
+    except OSError:
+        return "?"
+
+
+def _holders(path: str) -> str:
+    # Whoever has only looked at the port through /proc is not listed: a holder has it open.
+    named = [f"process {pid} ({program})" for pid, program in holders(path)]
+    return f"held by {' and '.join(named)}." if named else "held by another user's process (run as root to see which)."

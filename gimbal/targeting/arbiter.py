@@ -48,7 +48,7 @@ def _take_motion(p, s, inbox, now_ns):
     s["lease_end_ns"] = now_ns + p["lease_ns"]
     verb = inbox["verb"]
     if verb == Verb.MODE:
-        if Mode.OFF <= inbox["mode"] <= Mode.HOME:
+        if Mode.OFF <= inbox["mode"] <= Mode.STOW or inbox["mode"] == Mode.POINT or inbox["mode"] == Mode.HOME:
             s["mode_changed"] = 1
             s["mode"] = inbox["mode"]
             s["rate_end_ns"] = 0

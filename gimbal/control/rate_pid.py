@@ -1,0 +1,65 @@
+"""Three rate PIDs about the camera's axes, in angular acceleration: the mass matrix turns it into torque.
+
+rate_sp - rate; derivative on the measurement, filtered; the integrator takes back what the allocator could not
+deliver (back-calculation), so that a saturated motor leaves no wind-up. Structure after PX4's rate_control library.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gimbal.kernels.build import kernel
+from gimbal.kernels.filters import biquad, biquad_settle
+
+PID_PARAMS = np.dtype(
+    [
+        ("p", "f8", 3),
+        ("i", "f8", 3),
+        ("d", "f8", 3),
+        ("i_limit", "f8"),  # rad/s²
+        ("gyro_lp", "f8", 5),
+        ("d_lp", "f8", 5),
+    ],
+    align=True,
+)
+PID_STATE = np.dtype(
+    [("i", "f8", 3), ("gyro_lp", "f8", (3, 2)), ("d_lp", "f8", (3, 2)), ("last_rate", "f8", 3), ("started", "u1")],
+    align=True,
+)
+
+
+@kernel
+def pid_reset(s):
+    """Forget the integral; the filters settle on the next sample."""
+    s["started"] = 0
+    for k in range(3):
+        s["i"][k] = 0.0
+
+
+@kernel
+def rate_pid(p, s, rate_C, control, dt_s, out):
+    """Angular acceleration demand (rad/s², camera axes) into ``out``; its parts into CONTROL."""
+    for k in range(3):
+        if not s["started"]:
+            rate = biquad_settle(p["gyro_lp"], s["gyro_lp"][k], rate_C[k])
+            biquad_settle(p["d_lp"], s["d_lp"][k], 0.0)
+            s["last_rate"][k] = rate
+        else:
+            rate = biquad(p["gyro_lp"], s["gyro_lp"][k], rate_C[k])
+        accel = biquad(p["d_lp"], s["d_lp"][k], (rate - s["last_rate"][k]) / dt_s)
+        s["last_rate"][k] = rate
+        err = control["rate_cmd_C"][k] - rate
+        s["i"][k] = min(max(s["i"][k] + p["i"][k] * err * dt_s, -p["i_limit"]), p["i_limit"])
+        control["rate_err_C"][k] = err
+        control["p"][k] = p["p"][k] * err
+        control["i"][k] = s["i"][k]
+        control["d"][k] = -p["d"][k] * accel
+        out[k] = control["p"][k] + control["i"][k] + control["d"][k]
+    s["started"] = 1
+
+
+@kernel
+def pid_unwind(p, s, lost_C, dt_s, rate_1_s):
+    """Back-calculation: lost_C (rad/s², camera axes) is what the limits took from the demand."""
+    for k in range(3):
+        s["i"][k] = min(max(s["i"][k] + rate_1_s * dt_s * lost_C[k], -p["i_limit"]), p["i_limit"])

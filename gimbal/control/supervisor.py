@@ -1,0 +1,233 @@
+"""The supervisor: arming, the latch, and the last word on COMMAND.
+
+Boot -> self-test -> idle -> armed -> safe, latched until an operator acknowledges. Nothing re-arms by itself.
+Every stop path ends in ``_safe_command``, which can't fail: brake (shorted phases) or off, as configured.
+docs/safety.md has the table.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gimbal.faults import Blocker, Code
+from gimbal.kernels.build import kernel
+from gimbal.records import Arm, JointMode
+
+SUPERVISOR_PARAMS = np.dtype(
+    [
+        ("self_test_ns", "i8"),
+        ("imu_predict_ns", "i8"),
+        ("imu_hold_ns", "i8"),
+        ("imu_safe_ns", "i8"),
+        ("joint_safe_ns", "i8"),
+        ("overspeed", "f8"),  # rad/s of a joint
+        ("arm_rate_max", "f8"),  # rad/s: no arming while a joint turns faster
+        ("runaway_err", "f8"),  # rad: attitude error that grows against the command
+        ("runaway_rate", "f8"),  # rad/s against the command
+        ("runaway_ticks", "i4"),
+        ("hot_degC", "f8"),
+        ("ramp_s", "f8"),
+        ("safe_mode", "i4"),  # JointMode
+        ("start_armed", "u1"),
+        ("hold_damping", "f8"),  # N m s/rad, joints held on encoders
+        ("hold_stiffness", "f8"),  # N m/rad
+    ],
+    align=True,
+)
+SUPERVISOR_STATE = np.dtype(
+    [
+        ("arm", "i4"),
+        ("fault", "i4"),
+        ("since_ns", "i8"),
+        ("test_ns", "i8"),  # how long the self-test has been good
+        ("ramp", "f8"),
+        ("against", "i4", 3),  # ticks a joint moved against its command
+        ("holding", "u1"),
+        ("hold_angle", "f8", 3),
+        ("armed_now", "u1"),  # became armed this tick
+    ],
+    align=True,
+)
+
+
+@kernel
+def _blockers(p, s, sense, meas, nav):
+    bits = 0
+    if meas["imu_age_ns"] > p["imu_hold_ns"] or meas["imu_status"] & 4:
+        bits |= 1 << Blocker.IMU
+    for a in range(3):
+        if not meas["joint_valid"][a] or meas["joint_age_ns"][a] > p["joint_safe_ns"]:
+            bits |= 1 << Blocker.JOINTS
+        if abs(nav["joint_rate_est"][a]) > p["arm_rate_max"]:
+            bits |= 1 << Blocker.MOVING
+    if not nav["valid"]:
+        bits |= 1 << Blocker.ESTIMATOR
+    if sense["wired_stop_open"]:
+        bits |= 1 << Blocker.WIRED_STOP
+    if s["fault"] != 0:
+        bits |= 1 << Blocker.LATCHED
+    return bits
+
+
+@kernel
+def _judge(p, s, sense, meas, nav):
+    """The first fault that holds, 0 if none. Motion-critical causes first."""
+    if sense["wired_stop_open"]:
+        return Code.WIRED_STOP
+    if sense["link_lost"] & 1:
+        return Code.IMU_LINK_LOST
+    if sense["link_lost"] & 2:
+        return Code.MOTOR_LINK_LOST
+    if meas["imu_age_ns"] > p["imu_safe_ns"]:
+        return Code.IMU_SILENT
+    if meas["imu_status"] & 4:
+        return Code.IMU_FROZEN
+    for a in range(3):
+        if not meas["joint_valid"][a] or meas["joint_age_ns"][a] > p["joint_safe_ns"]:
+            return Code.MOTOR_SILENT
+        if sense["joint_valid"][a] and sense["motor_fault"][a] != 0:
+            return Code.MOTOR_FAULT
+        if sense["motor_temp_degC"][a] > p["hot_degC"]:
+            return Code.MOTOR_OVERHEAT
+        if abs(nav["joint_rate_est"][a]) > p["overspeed"]:
+            return Code.OVERSPEED
+    if not nav["valid"]:
+        return Code.ESTIMATOR_FAILED
+    return 0
+
+
+@kernel
+def _runaway(p, s, nav, control):
+    """A camera that turns away from its setpoint while the error is large and grows: a motor pulls the wrong way."""
+    for a in range(3):
+        err = control["attitude_err_C"][a]
+        rate = nav["omega_NC_C_est"][a]
+        leaving = abs(err) > p["runaway_err"] and err * rate < 0.0 and abs(rate) > p["runaway_rate"]
+        s["against"][a] = s["against"][a] + 1 if leaving else 0
+        if s["against"][a] >= p["runaway_ticks"]:
+            return True
+    return False
+
+
+@kernel
+def _to_safe(s, fault, now_ns):
+    if s["arm"] != Arm.SAFE:
+        s["since_ns"] = now_ns
+    s["arm"] = Arm.SAFE
+    if s["fault"] == 0:
+        s["fault"] = fault
+    s["ramp"] = 0.0
+
+
+@kernel
+def _safe_command(p, command):
+    for a in range(3):
+        command["mode"][a] = p["safe_mode"]
+        command["joint_torque_cmd"][a] = 0.0
+        command["joint_rate_cmd"][a] = 0.0
+        command["joint_angle_cmd"][a] = 0.0
+
+
+@kernel
+def _hold_on_encoders(p, s, nav, max_torque, command):
+    """No IMU for a moment: freeze the joints where they are, on their encoders."""
+    if not s["holding"]:
+        s["holding"] = 1
+        for a in range(3):
+            s["hold_angle"][a] = nav["joint_angle_est"][a]
+    for a in range(3):
+        x = p["hold_stiffness"] * (s["hold_angle"][a] - nav["joint_angle_est"][a])
+        x -= p["hold_damping"] * nav["joint_rate_est"][a]
+        command["joint_torque_cmd"][a] = min(max(x, -max_torque[a]), max_torque[a])
+
+
+@kernel
+def supervise_state(p, s, sense, meas, nav, arbiter, control, dt_s, health):
+    """Advance the state machine (before the command is made); fills HEALTH but its limits."""
+    now_ns = sense["t_ns"]
+    s["armed_now"] = 0
+    fault = _judge(p, s, sense, meas, nav)
+    if s["arm"] == Arm.BOOT:
+        s["arm"] = Arm.SELF_TEST
+        s["since_ns"] = now_ns
+        s["test_ns"] = 0
+    blockers = _blockers(p, s, sense, meas, nav)
+    if s["arm"] == Arm.SELF_TEST:
+        blockers |= 1 << Blocker.SELF_TEST
+        s["test_ns"] = s["test_ns"] + int(1e9 * dt_s) if blockers == 1 << Blocker.SELF_TEST else 0
+        if s["test_ns"] >= p["self_test_ns"]:
+            s["arm"] = Arm.IDLE
+            blockers = 0
+            if p["start_armed"]:
+                arbiter["want_arm"] = 1
+    if arbiter["want_stop"]:
+        _to_safe(s, Code.OPERATOR_STOP, now_ns)
+    elif s["arm"] == Arm.ARMED:
+        if fault != 0:
+            _to_safe(s, fault, now_ns)
+        elif _runaway(p, s, nav, control):
+            _to_safe(s, Code.RUNAWAY, now_ns)
+        elif arbiter["want_disarm"]:
+            s["arm"] = Arm.IDLE
+    elif s["arm"] == Arm.SAFE:
+        if arbiter["want_ack"] and fault == 0:
+            s["arm"] = Arm.IDLE
+            s["fault"] = 0
+    elif s["arm"] == Arm.IDLE and arbiter["want_arm"]:
+        if blockers == 0:
+            s["arm"] = Arm.ARMED
+            s["armed_now"] = 1
+            s["ramp"] = 0.0
+            for a in range(3):
+                s["against"][a] = 0
+        else:
+            arbiter["refused"] += 1
+    if s["arm"] == Arm.ARMED:
+        s["ramp"] = min(1.0, s["ramp"] + dt_s / p["ramp_s"])
+    health["arm"] = s["arm"]
+    health["fault"] = s["fault"]
+    health["blockers"] = blockers
+    health["imu_age_ns"] = meas["imu_age_ns"]
+    health["ramp"] = s["ramp"]
+    health["last_seq"] = arbiter["last_seq"]
+    health["commands_refused"] = arbiter["refused"]
+    for a in range(3):
+        health["joint_age_ns"][a] = meas["joint_age_ns"][a]
+
+
+@kernel
+def authority(s):
+    """Smooth 0..1 gain on torque after arming."""
+    r = s["ramp"]
+    return r * r * (3.0 - 2.0 * r)
+
+
+@kernel
+def supervise_command(p, s, meas, nav, max_torque, off, torque, command):
+    """SAFETY: the last word. Nothing but this writes COMMAND. Returns limit bits."""
+    bits = 0
+    if s["arm"] != Arm.ARMED:
+        s["holding"] = 0
+        if s["arm"] == Arm.SAFE:
+            _safe_command(p, command)
+        else:
+            for a in range(3):
+                command["mode"][a] = JointMode.OFF
+                command["joint_torque_cmd"][a] = 0.0
+        return bits
+    for a in range(3):
+        command["mode"][a] = JointMode.OFF if off else JointMode.TORQUE
+        x = 0.0 if off else torque[a]
+        if not (x == x):  # NaN: never to the wire
+            x = 0.0
+        command["joint_torque_cmd"][a] = x
+    if s["ramp"] < 1.0:
+        bits |= 1 << Code.ARM_RAMP
+    if meas["imu_age_ns"] > p["imu_hold_ns"] and not off:
+        _hold_on_encoders(p, s, nav, max_torque, command)
+        bits |= 1 << Code.IMU_HOLD
+    else:
+        s["holding"] = 0
+        if meas["imu_age_ns"] > p["imu_predict_ns"]:
+            bits |= 1 << Code.IMU_PREDICTED
+    return bits

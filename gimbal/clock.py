@@ -1,0 +1,98 @@
+"""The loop's sense of time: absolute deadlines on CLOCK_MONOTONIC, or the simulator's own time.
+
+A clock hands out one deadline per tick. After an overrun it passes over whole periods, keeps the phase and says how
+many it skipped; it never makes up lost ticks in a burst.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+SPIN_LEAD_NS = 120_000  # asleep until this long before the deadline, then spinning: 12 % of one core at 1 kHz
+_SHORTEST_SLEEP_NS = 5_000  # a sleep shorter than this costs more (23 us) than it waits
+
+
+class Clock(Protocol):
+    """What the loop needs of time. ``wait`` returns the tick's deadline; the fields describe that wait."""
+
+    period_ns: int
+    deadline_ns: int
+    woke_ns: int  # when wait returned
+    skipped: int  # whole periods passed over just before this tick
+
+    def wait(self) -> int: ...
+
+    def now_ns(self) -> int: ...
+
+
+class MonotonicClock:
+    """Absolute deadlines ``start + k * period`` on CLOCK_MONOTONIC.
+
+    ``time.sleep`` of Python 3.11 and newer is ``clock_nanosleep`` with an absolute time, so it neither drifts nor
+    restarts after a signal. An expired sleep still costs about 25 us: the deadline is compared first.
+
+    Args:
+        period_ns: tick period, ns.
+        spin_ns: wake this long before the deadline and spin; 0 never spins. Only sensible under SCHED_FIFO on a
+            machine with a second CPU: unprivileged spinning loses periods.
+    """
+
+    def __init__(self, period_ns: int, spin_ns: int = 0) -> None:
+        if period_ns <= 0 or not 0 <= spin_ns < period_ns:
+            raise ValueError(f"period_ns {period_ns} must be positive and spin_ns {spin_ns} within it")
+        self.period_ns = period_ns
+        self.spin_ns = spin_ns
+        self.skipped = 0
+        self.deadline_ns = self.woke_ns = time.monotonic_ns()
+
+    def start(self) -> None:
+        """The first deadline is one period from now: called last before the loop."""
+        self.deadline_ns = self.woke_ns = time.monotonic_ns()
+        self.skipped = 0
+
+    def now_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def wait(self, monotonic_ns=time.monotonic_ns, sleep=time.sleep) -> int:  # type: ignore[no-untyped-def]
+        """Sleep until the next deadline and return it, ns. Late by a period or more: skip to the newest one."""
+        deadline = self.deadline_ns + self.period_ns
+        now = monotonic_ns()
+        if now < deadline:
+            idle = deadline - self.spin_ns - now
+            if idle > _SHORTEST_SLEEP_NS:
+                sleep(idle * 1e-9)
+            now = monotonic_ns()
+            while now < deadline:  # the spin tail; without one, the rare early return of a sleep
+                now = monotonic_ns()
+        self.skipped = (now - deadline) // self.period_ns
+        if self.skipped:
+            deadline += self.skipped * self.period_ns
+        self.deadline_ns = deadline
+        self.woke_ns = now
+        return deadline
+
+
+class SimulatedClock:
+    """Time that advances by one period a tick and never waits: lock-step simulation and tests."""
+
+    def __init__(self, period_ns: int, t0_ns: int = 0) -> None:
+        if period_ns <= 0:
+            raise ValueError(f"period_ns {period_ns} must be positive")
+        self.period_ns = period_ns
+        self.deadline_ns = self.woke_ns = t0_ns
+        self.skipped = 0
+        self._to_skip = 0
+
+    def now_ns(self) -> int:
+        return self.woke_ns
+
+    def wait(self) -> int:
+        self.skipped, self._to_skip = self._to_skip, 0
+        self.deadline_ns += (1 + self.skipped) * self.period_ns
+        self.woke_ns = self.deadline_ns
+        return self.deadline_ns
+
+    def pass_over(self, periods: int) -> None:
+        """Lose ``periods`` periods before the next tick, as a stalled machine would."""
+        self._to_skip = periods

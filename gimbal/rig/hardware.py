@@ -1,0 +1,328 @@
+"""Real devices, or emulators on ptys, behind the Rig protocol: drivers in, SENSE; COMMAND, drivers out.
+
+Roles come from the rig file's ``devices``: the one IMU, one or more motor lines, and the receivers named ``gnss``
+(the rig's own) and ``beacon`` (the subject's). Units and signs change here and nowhere else: the device's angle and
+ours differ by ``joints.*.direction`` and ``zero_deg``, latitude and longitude become N about the first own fix.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from firmware_bridge import interface, registry
+from firmware_bridge.transport import open_transport
+from gimbal.config.schema import Rig as RigConfig
+from gimbal.errors import UsageError
+from gimbal.records import IMU_MAX
+from gimbal.rig.local_frame import LocalFrame
+
+AXES = ("roll", "pitch", "yaw")
+LOST_IMU, LOST_MOTORS, LOST_GNSS, LOST_BEACON = 1, 2, 4, 8  # bits of SENSE.link_lost
+_LOST_BIT = {"imu": LOST_IMU, "motor": LOST_MOTORS, "gnss": LOST_GNSS, "beacon": LOST_BEACON}
+_ROLE = {"imu": "IMU", "motor": "motor controllers", "gnss": "rig's GNSS", "beacon": "beacon receiver"}
+_SILENT_FIX_NS = 3_000_000_000  # a receiver is lost after this long without a fix
+_RETRY_FAST_NS, _RETRY_SLOW_NS, _FAST_FOR_NS = 5_000_000, 50_000_000, 1_000_000_000
+_UNCONFIGURED_NS = 300_000_000  # a reopened line silent for this long has lost its settings
+_LINK_LOST = int(interface.Status.LINK_LOST)
+
+
+class Line:
+    """One device on its port, with what is needed to lose it and find it again."""
+
+    def __init__(self, name: str, driver_name: str, kind: str, path: str) -> None:
+        self.name, self.driver_name, self.kind, self.path = name, driver_name, kind, path
+        self.driver: Any = registry.create_driver(driver_name)
+        self.bit = _LOST_BIT[kind]
+        self.silent_after_ns = _SILENT_FIX_NS
+        self.axes: list[int] = []
+        self.last_row_ns = 0
+        self.lost_since_ns = 0  # 0: the port is there
+        self.next_try_ns = 0
+        self.reopened_ns = 0  # not 0: waiting for the first row after a replug
+        self.worker: threading.Thread | None = None
+
+    def lost(self, now_ns: int) -> bool:
+        return self.lost_since_ns != 0 or now_ns - self.last_row_ns > self.silent_after_ns
+
+    def usable(self, now_ns: int) -> bool:
+        """Poll this line now? A lost one is looked for: its path every 5 ms for a second, then every 50 ms, and the
+        port is opened only once the path is there again. Settings lost with the power are written by a thread."""
+        if self.worker is not None:
+            if self.worker.is_alive():
+                return False
+            self.worker = None
+            self.reopened_ns = now_ns
+        if self.lost_since_ns:
+            return now_ns >= self.next_try_ns and self._reopen(now_ns)
+        if self.reopened_ns and now_ns - self.reopened_ns > _UNCONFIGURED_NS and self.kind != "motor":
+            self.worker = threading.Thread(target=self._configure, daemon=True)
+            self.worker.start()
+            return False
+        return True
+
+    def hang_up(self, now_ns: int) -> None:
+        if not self.lost_since_ns:
+            self.lost_since_ns = now_ns
+            self.next_try_ns = now_ns + _RETRY_FAST_NS
+
+    def _reopen(self, now_ns: int) -> bool:
+        fast = now_ns - self.lost_since_ns < _FAST_FOR_NS
+        self.next_try_ns = now_ns + (_RETRY_FAST_NS if fast else _RETRY_SLOW_NS)
+        try:
+            os.stat(self.path)
+        except OSError:
+            return False
+        if self.driver.reopen() != 0:
+            return False
+        self.lost_since_ns = 0
+        self.reopened_ns = now_ns
+        return True
+
+    def _configure(self) -> None:
+        try:
+            self.driver.configure()
+        except interface.BridgeError:
+            time.sleep(0.5)  # the next silence starts another try
+
+
+class HardwareRig:
+    """Drivers from ``config.devices``, on the ports named there or in ``ports``.
+
+    Args:
+        config: a validated rig.
+        ports: device name -> path, before the rig file's.
+
+    Raises (on ``open`` only): UsageError when the rig file's devices can't make a rig; BridgeError when a port is
+    absent, busy or not permitted, when nothing or another device answers, or when a line is too slow.
+    """
+
+    def __init__(self, config: RigConfig, ports: Mapping[str, str] | None = None) -> None:
+        self.config = config
+        self.ports = dict(ports or {})
+        self.lines: list[Line] = []
+        self.identities: dict[str, str] = {}
+        self.frame = LocalFrame()
+        self._armed = False
+        self._imu_rows = np.zeros(IMU_MAX, interface.IMU_ROW)
+        self._fix_rows = np.zeros(8, interface.FIX_ROW)
+        self._feedback: dict[str, np.ndarray] = {}
+        joints = [getattr(config.joints, axis) for axis in AXES]
+        self._direction = [float(joint.direction) for joint in joints]
+        self._zero = [math.radians(joint.zero_deg) for joint in joints]
+
+    # Opening: before the loop, may take a second, raises.
+
+    def open(self, info: Mapping[str, Any]) -> None:
+        self.lines = self._plan()
+        try:
+            for line in self.lines:
+                self._open_line(line, 1.0 / info["dt_s"])
+        except BaseException:
+            self.safe()
+            self.close()
+            raise
+        now = time.monotonic_ns()
+        for line in self.lines:
+            line.last_row_ns = now
+
+    def _plan(self) -> list[Line]:
+        unknown = sorted(set(self.ports) - set(self.config.devices))
+        if unknown:
+            raise UsageError(
+                f"--port names {unknown[0]!r}, but rig {self.config.name!r} has no such device; it has "
+                f"{', '.join(sorted(self.config.devices)) or 'none'}. Use one of these names."
+            )
+        lines = []
+        for name, device in self.config.devices.items():
+            kind = registry.entry(device.driver).kind
+            if kind == "position":
+                if name not in ("gnss", "beacon"):
+                    raise UsageError(
+                        f"rig {self.config.name!r}: devices.{name} is a position receiver, so it must be called 'gnss' "
+                        "(the rig's own) or 'beacon' (the subject's). Rename the section."
+                    )
+                kind = name
+            lines.append(Line(name, device.driver, kind, self.ports.get(name) or device.port))
+        self._need(lines)
+        return lines
+
+    def _need(self, lines: list[Line]) -> None:
+        imus = [line.name for line in lines if line.kind == "imu"]
+        axes = [axis for line in lines if line.kind == "motor" for axis in self._axes_of(line)]
+        if len(imus) != 1 or sorted(axes) != [0, 1, 2]:
+            have = ", ".join(AXES[axis] for axis in axes) or "none"
+            raise UsageError(
+                f"rig {self.config.name!r} can't be run: it needs one IMU (has {len(imus)}) and each of roll, pitch "
+                f"and yaw on one motor line (has {have}). Correct [devices] in the rig file; sim needs none of them."
+            )
+
+    def _axes_of(self, line: Line) -> list[int]:
+        options = self.config.devices[line.name].options
+        line.axes = [i for i, axis in enumerate(AXES) if f"{axis}_id" in options] or [0, 1, 2]
+        return line.axes
+
+    def _open_line(self, line: Line, rate_hz: float) -> None:
+        device = self.config.devices[line.name]
+        known = type(line.driver).OPTIONS
+        options: dict[str, Any] = dict(device.options)
+        if "watchdog_ms" in known:
+            options.setdefault("watchdog_ms", self.config.safety.device_watchdog_ms)
+        try:
+            identity = line.driver.open(open_transport(line.path, device.baud), options)
+            if line.kind == "motor":
+                self._accept_motors(line, rate_hz)
+        except interface.BridgeError as error:
+            raise type(error)(f"{_ROLE[line.kind]} ({line.name}, {line.driver_name}): {error}") from None
+        self.identities[line.name] = str(identity)
+        if line.kind == "imu":
+            line.silent_after_ns = int(self.config.safety.imu_safe_ms * 1e6)
+        elif line.kind == "motor":
+            line.silent_after_ns = int(self.config.safety.motor_safe_ms * 1e6)
+            self._feedback[line.name] = np.zeros(len(line.axes), interface.AXIS_FEEDBACK)
+
+    def _accept_motors(self, line: Line, rate_hz: float) -> None:
+        can = line.driver.capabilities
+        can.require_rate(rate_hz, line.driver_name)
+        if interface.AxisMode.TORQUE not in can.modes:
+            raise interface.OptionError(
+                "it can't be commanded in torque, which this rig's controller needs. Use another controller."
+            )
+        if not can.has_watchdog and line.driver_name not in self.config.safety.accept_no_watchdog:
+            raise interface.OptionError(
+                "it has no watchdog: when the host dies it keeps its last command. If a wired stop covers that, name "
+                f"it in the rig file: safety.accept_no_watchdog = [{line.driver_name!r}]."
+            )
+
+    # In the loop: nothing raises, nothing blocks.
+
+    def read(self, sense: np.ndarray) -> int:
+        """Fill ``sense`` from whatever has arrived; returns the bits of the lines now lost."""
+        now = time.monotonic_ns()
+        lost = 0
+        for line in self.lines:
+            if line.usable(now):
+                if line.kind == "imu":
+                    count = self._read_imu(line, sense)
+                elif line.kind == "motor":
+                    count = self._read_motors(line, sense)
+                else:
+                    count = self._read_fix(line, sense)
+                if count > 0:
+                    line.last_row_ns = now
+                    line.reopened_ns = 0
+                elif count == _LINK_LOST:
+                    line.hang_up(now)
+            if line.lost(now):
+                lost |= line.bit
+        sense["link_lost"][0] = lost
+        return lost
+
+    def _read_imu(self, line: Line, sense: np.ndarray) -> int:
+        rows = self._imu_rows
+        count = line.driver.poll(rows)
+        if count <= 0:
+            return count
+        new = rows[:count]
+        sense["imu_n"][0] = count
+        sense["imu_t_ns"][0, :count] = new["t_ns"]
+        sense["imu_gyro_I"][0, :count] = new["gyro_rad_s"]
+        sense["imu_accel_I"][0, :count] = new["accel_m_s2"]
+        status = 0
+        for bits in new["status"].tolist():
+            status |= bits
+        sense["imu_status"][0] = status & 3  # clipped, lost before
+        return count
+
+    def _read_motors(self, line: Line, sense: np.ndarray) -> int:
+        rows = self._feedback[line.name]
+        count = line.driver.poll(rows)
+        if count <= 0:
+            return count
+        for axis, row in zip(line.axes, rows.tolist()):
+            valid, t_ns, angle, rate, torque, _, voltage, temp, fault, _ = row
+            if not valid:
+                continue
+            sign = self._direction[axis]
+            sense["joint_valid"][0, axis] = 1
+            sense["joint_t_ns"][0, axis] = t_ns
+            sense["joint_angle"][0, axis] = sign * (angle - self._zero[axis])
+            sense["joint_rate"][0, axis] = sign * rate
+            sense["joint_torque_applied"][0, axis] = sign * torque
+            sense["motor_temp_degC"][0, axis] = temp
+            sense["motor_fault"][0, axis] = fault
+            sense["bus_V"][0] = voltage
+        return count
+
+    def _read_fix(self, line: Line, sense: np.ndarray) -> int:
+        count = line.driver.poll(self._fix_rows)
+        if count <= 0:
+            return count
+        fix = self._fix_rows[count - 1]  # two in one tick only after a stall: the newest counts
+        if fix["fix"] < 3:
+            return count
+        place = float(fix["lat_deg"]), float(fix["lon_deg"]), float(fix["height_m"])
+        if not self.frame.ready:
+            if line.kind != "gnss":
+                return count  # N does not exist before the rig's own first fix
+            self.frame.set_origin(*place)
+        prefix = line.kind
+        sense[f"{prefix}_valid"][0] = 1
+        sense[f"{prefix}_t_ns"][0] = fix["t_ns"]
+        sense[f"{prefix}_arrival_ns"][0] = fix["arrival_ns"]
+        sense[f"{prefix}_pos_N"][0] = self.frame.position_N(*place)
+        sense[f"{prefix}_vel_N"][0] = fix["vel_N"]
+        sense[f"{prefix}_pos_std"][0] = fix["pos_std_m"]
+        sense[f"{prefix}_vel_std"][0] = fix["vel_std_m_s"]
+        sense[f"{prefix}_no_vel"][0] = 0 if fix["has_vel"] else 1
+        return count
+
+    def write(self, command: np.ndarray) -> int:
+        """Send ``command`` to every motor line; 0 = good, else the first line's negative status."""
+        modes = command["mode"][0].tolist()
+        torques = command["joint_torque_cmd"][0].tolist()
+        rates = command["joint_rate_cmd"][0].tolist()
+        angles = command["joint_angle_cmd"][0].tolist()
+        active = any(modes)
+        status = 0
+        for line in self.lines:
+            if line.kind != "motor":
+                continue
+            if active != self._armed:  # a controller whose watchdog expired needs a stop before it obeys again
+                line.driver.arm() if active else line.driver.disarm()
+            signs = [self._direction[axis] for axis in line.axes]
+            result = line.driver.command(
+                [modes[axis] for axis in line.axes],
+                [sign * torques[axis] for sign, axis in zip(signs, line.axes)],
+                [sign * rates[axis] for sign, axis in zip(signs, line.axes)],
+                [sign * angles[axis] + self._zero[axis] for sign, axis in zip(signs, line.axes)],
+            )
+            status = status or min(result, 0)
+        self._armed = active
+        return status
+
+    def safe(self) -> None:
+        """Stop every axis. Never raises; may be called twice and on lost lines."""
+        for line in self.lines:
+            if line.kind != "motor":
+                continue
+            for action in (self.config.safety.safe_action, "off"):
+                try:
+                    if line.driver.safe(action) == 0:
+                        break
+                except Exception:
+                    continue  # the last line of defence: the next action, then the next line
+        self._armed = False
+
+    def close(self) -> None:
+        for line in self.lines:
+            try:
+                line.driver.close()
+            except Exception:  # a port that won't close must not keep the next one open
+                continue

@@ -1,0 +1,175 @@
+"""The loop's order, its ends and its books, on the simulated clock: whatever ends it, the rig is made safe."""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+import numpy as np
+import pytest
+
+from gimbal.clock import SimulatedClock
+from gimbal.loop.board import BINS, Board, percentiles
+from gimbal.loop.process import run_loop
+from gimbal.records import SENSE, TICK
+
+MS = 1_000_000
+STATE = np.dtype([("ticks", "i8")])
+
+
+class Tape:
+    """A rig, a ring and an inbox that write down what happens to them, in order."""
+
+    def __init__(self, *, samples: bool = True) -> None:
+        self.events: list[str] = []
+        self.rows: list[np.ndarray] = []
+        self.tags: list[int] = []
+        self.state_requests = 0
+        self.samples = samples
+        self.fail_in = ""
+
+    def _mark(self, name: str) -> None:
+        self.events.append(name)
+        if self.fail_in == name:
+            raise RuntimeError(name)
+
+    def open(self, info: dict) -> None: ...
+
+    def close(self) -> None: ...
+
+    def read(self, sense: np.ndarray) -> int:
+        self._mark("read")
+        assert not sense["imu_n"][0], "sense must be zeroed before each read"
+        if self.samples:
+            sense["imu_n"][0] = 2
+            sense["imu_t_ns"][0, 0] = sense["t_ns"][0] - 900_000
+            sense["imu_t_ns"][0, 1] = sense["t_ns"][0] - 300_000
+        return 0
+
+    def write(self, command: np.ndarray) -> int:
+        self._mark("write")
+        return 0
+
+    def safe(self) -> None:
+        self.events.append("safe")
+
+    def read_into(self, record: np.ndarray) -> bool:
+        self._mark("inbox")
+        return False
+
+    def publish(self, row: np.ndarray, tag: int = 0) -> None:
+        self._mark("publish")
+        self.rows.append(row.copy())
+        self.tags.append(tag)
+
+
+class Step:
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+
+    def __call__(self, params, state, sense, inbox, command, row) -> None:  # type: ignore[no-untyped-def]
+        self.tape._mark("step")
+        state["ticks"][0] += 1
+        row["tick"][0] = state["ticks"][0]
+        row["t_ns"][0] = sense["t_ns"][0]
+
+
+@pytest.fixture
+def board():  # type: ignore[no-untyped-def]
+    made = Board(f"gimbal-test-{os.getpid()}-{uuid.uuid4().hex[:8]}", create=True)
+    yield made
+    made.unlink()
+
+
+def run(tape: Tape, board: Board, ticks: int, clock: SimulatedClock | None = None, states: Tape | None = None) -> int:
+    state = np.zeros(1, STATE)
+    return run_loop(
+        tape,
+        Step(tape),
+        np.zeros(1),
+        state,
+        clock=clock or SimulatedClock(MS),
+        ring=tape,
+        states=states or Tape(),
+        inbox=tape,
+        board=board,
+        ticks=ticks,
+    )
+
+
+def test_order_of_a_tick(board: Board) -> None:
+    tape = Tape()
+    assert run(tape, board, 2) == 2
+    once = ["read", "inbox", "step", "write", "publish"]
+    assert tape.events == [*once, *once, "safe"]
+
+
+@pytest.mark.parametrize("place", ["read", "inbox", "step", "write", "publish"])
+def test_any_failure_ends_in_safe(board: Board, place: str) -> None:
+    tape = Tape()
+    tape.fail_in = place
+    with pytest.raises(RuntimeError, match=place):
+        run(tape, board, 5)
+    assert tape.events[-1] == "safe"
+    assert tape.events.count(place) == 1
+
+
+def test_stop_flag_ends_it(board: Board) -> None:
+    tape = Tape()
+    board["stop"] = 1
+    assert run(tape, board, 100) == 0
+    assert tape.events == ["safe"]
+
+
+def test_rows_carry_skips_and_deadlines(board: Board) -> None:
+    clock = SimulatedClock(MS)
+
+    class Stalled(Tape):
+        def write(self, command: np.ndarray) -> int:
+            if len(self.rows) == 4:
+                clock.pass_over(3)
+            return super().write(command)
+
+    tape = Stalled()
+    run(tape, board, 8, clock)
+    assert [int(row["timing"]["skipped"][0]) for row in tape.rows] == [0, 0, 0, 0, 0, 3, 0, 0]
+    assert board["skipped"] == 3
+    t = [int(row["t_ns"][0]) for row in tape.rows]
+    assert np.diff(t).tolist() == [MS, MS, MS, MS, 4 * MS, MS, MS]
+
+
+def test_state_before_the_step_at_start_each_second_after_gaps_and_on_request(board: Board) -> None:
+    clock, states = SimulatedClock(MS), Tape()
+
+    class Eventful(Tape):
+        def write(self, command: np.ndarray) -> int:
+            if len(self.rows) == 1500:
+                clock.pass_over(1)
+            if len(self.rows) == 1600:
+                self.state_requests += 1
+            return super().write(command)
+
+    run(Eventful(), board, 2700, clock, states)
+    assert states.tags == [0, 1000, 1501, 1601, 2601]
+    assert [int(snapshot["ticks"][0]) for snapshot in states.rows] == states.tags  # as many steps as rows before it
+
+
+def test_sense_to_command_counts_from_the_newest_sample(board: Board) -> None:
+    run(Tape(), board, 50)
+    assert board.percentiles("latency") == {"p50": 300.0, "p99": 300.0, "p99_9": 300.0, "max": 300.0}
+    board.record["latency"]["bins"][:] = 0
+    run(Tape(samples=False), board, 50)
+    assert board.percentiles("latency") is None
+
+
+def test_percentiles_of_a_known_histogram(board: Board) -> None:
+    record = board.record["wake"][0]
+    record["bins"][10] = 989
+    record["bins"][100] = 10
+    record["bins"][BINS] = 1
+    record["max_ns"] = 31_000_000
+    assert percentiles(record) == {"p50": 10.5, "p99": 100.5, "p99_9": 100.5, "max": 31000.0}
+
+
+def test_records_fit_the_shared_page() -> None:
+    assert SENSE.itemsize % 8 == 0 and TICK.itemsize % 8 == 0

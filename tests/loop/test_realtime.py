@@ -1,0 +1,123 @@
+"""Rights are tried, reported with a fix, and never refused: as root, and as a user who may nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gimbal.clock import MonotonicClock, SimulatedClock
+from gimbal.loop import realtime
+
+REPO = Path(__file__).resolve().parents[2]
+MS = 1_000_000
+
+ACQUIRE = """
+import os, sys, json, gc
+{before}
+from gimbal.loop import realtime
+report = realtime.acquire()
+print(json.dumps(report.as_dict() | {{"policy": os.sched_getscheduler(0), "affinity": sorted(os.sched_getaffinity(0)),
+    "gc": gc.isenabled(), "frozen": gc.get_freeze_count()}}))
+"""
+
+
+def acquired(before: str = "") -> dict:
+    command = [sys.executable, "-c", ACQUIRE.format(before=before)]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_asks_and_reports() -> None:
+    report = acquired()
+    assert not report["gc"] and report["frozen"] > 0
+    assert report["affinity"] == [max(os.sched_getaffinity(0))]
+    granted = {right["name"]: right["granted"] for right in report["rights"]}
+    assert granted["timer slack"] and granted["CPU affinity"]
+    assert report["fifo"] == granted["SCHED_FIFO"]
+    if report["fifo"]:
+        assert report["policy"] == os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+    assert (report["line"] == "RT: full") == all(r["granted"] for r in report["rights"] if r["essential"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+def test_nobody_runs_degraded_and_is_told_the_fix() -> None:
+    limits = "import resource; resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0)); import gimbal.loop.realtime"
+    report = acquired(limits + "; os.setgid(65534); os.setuid(65534)")
+    assert not report["fifo"] and not report["spin"]
+    assert report["line"].startswith("RT: degraded: SCHED_FIFO (operation not permitted). Fix: ")
+    assert "rtprio 95" in report["line"] and "memlock unlimited" in report["line"]
+    granted = {right["name"]: right["granted"] for right in report["rights"]}
+    assert not granted["nice"] and granted["timer slack"] and granted["CPU affinity"]
+
+
+def test_children_do_not_inherit_fifo() -> None:
+    script = ACQUIRE.format(before="") + "\nif os.fork() == 0: print(os.sched_getscheduler(0)); os._exit(0)\nos.wait()"
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True, timeout=30)
+    assert done.stdout.splitlines()[-1] == str(os.SCHED_OTHER), done.stderr
+
+
+def test_orphan_leaves_at_once() -> None:
+    script = "from gimbal.loop import realtime; realtime.die_with_parent(1); print('alive')"
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True, timeout=30)
+    assert "alive" not in done.stdout and "parent process is gone" in done.stderr
+
+
+def test_one_cpu_does_not_spin() -> None:
+    report = acquired("os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})")
+    assert not report["spin"]
+    assert "a second CPU" in report["line"]
+
+
+def test_release_gives_back() -> None:
+    import gc
+
+    report = realtime.Report()
+    realtime.hold_latency(report)
+    realtime.freeze_garbage()
+    realtime.release(report)
+    assert gc.isenabled() and gc.get_freeze_count() == 0 and report.held == []
+
+
+def test_deadlines_are_absolute_and_skips_whole_periods() -> None:
+    clock = MonotonicClock(2 * MS)
+    clock.start()
+    first = clock.wait()
+    assert clock.woke_ns >= first
+    deadlines = [first]
+    time.sleep(0.0111)  # five periods and a bit pass
+    late = clock.wait()
+    assert clock.skipped >= 4  # more on a stalled machine
+    assert late - first == (clock.skipped + 1) * 2 * MS
+    assert 0 <= clock.woke_ns - late < 2 * MS  # the newest deadline, not a burst of old ones
+    for _ in range(20):
+        deadlines.append(clock.wait())
+    assert all((t - first) % (2 * MS) == 0 for t in deadlines)  # the phase is kept
+
+
+def test_spinning_clock_never_wakes_before_the_deadline() -> None:
+    clock = MonotonicClock(MS, spin_ns=120_000)
+    clock.start()
+    for _ in range(50):
+        deadline = clock.wait()
+        assert clock.woke_ns >= deadline
+
+
+@pytest.mark.parametrize(("period", "spin"), [(0, 0), (-1, 0), (1000, 1000), (1000, -1)])
+def test_impossible_periods_are_refused(period: int, spin: int) -> None:
+    with pytest.raises(ValueError, match="period_ns"):
+        MonotonicClock(period, spin)
+
+
+def test_simulated_clock_skips_on_request() -> None:
+    clock = SimulatedClock(MS, t0_ns=5)
+    assert [clock.wait(), clock.wait()] == [5 + MS, 5 + 2 * MS]
+    clock.pass_over(4)
+    assert clock.wait() == 5 + 7 * MS and clock.skipped == 4
+    assert clock.wait() == 5 + 8 * MS and clock.skipped == 0

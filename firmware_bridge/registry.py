@@ -12,7 +12,7 @@ from firmware_bridge.options import did_you_mean
 
 @dataclass(frozen=True)
 class Entry:
-    """kind: "motor", "imu", "position". driver, emulator: "module:Class". line: how bytes are paced, "usb" or "uart"."""
+    """kind: "motor", "imu", "position". driver, emulator: "module:Class". line: the pacing, "usb" or "uart"."""
 
     kind: str
     driver: str

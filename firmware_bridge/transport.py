@@ -8,9 +8,11 @@ one that has not begun (counted). A gone port gives LINK_LOST until ``reopen`` f
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import select
 import socket
+import termios
 import time
 from collections import deque
 from collections.abc import Callable
@@ -207,6 +209,10 @@ class SerialTransport(Transport):
 
     def _release(self) -> None:
         if self._fd >= 0:
+            try:
+                fcntl.ioctl(self._fd, termios.TIOCNXCL)
+            except OSError:
+                pass  # the device is gone, and the flag with it
             self._fd = -1
             try:
                 self._serial.close()
@@ -289,6 +295,7 @@ class MemoryTransport(Transport):
         self.inbound: deque[tuple[int, bytes]] = deque()
         self.outbound: deque[tuple[int, bytes]] = deque()
         self.pump: Callable[[int], None] | None = None
+        self.try_reopen: Callable[[], bool] | None = None
 
     def read_into(self, buffer: memoryview) -> int:
         if self.lost:
@@ -325,6 +332,12 @@ class MemoryTransport(Transport):
                 return False
             self.pump(min(end, now + 200_000))
         return False
+
+    def reopen(self) -> int:
+        if self.lost and self.try_reopen is not None and self.try_reopen():
+            self.lost = False
+            self.counters.reopened += 1
+        return super().reopen()
 
     def hang_up(self) -> None:
         """The other side pulls the plug."""

@@ -1,0 +1,104 @@
+"""How bytes travel: a UART at its baud, USB full speed in 1 ms frames; and what can go wrong on the way, seeded."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+
+class UartLine:
+    """8N1: ten bits a byte, one byte after the other."""
+
+    def __init__(self, baud: float) -> None:
+        self.byte_ns = 10e9 / baud
+        self._free_ns = 0.0
+
+    def schedule(self, t_ns: int, n: int) -> tuple[int, float]:
+        """When the first of n bytes handed over at t_ns starts, and ns a byte from there."""
+        start = max(float(t_ns), self._free_ns)
+        self._free_ns = start + n * self.byte_ns
+        return int(start), self.byte_ns
+
+
+class UsbLine:
+    """Full-speed bulk: what is handed over in one 1 ms frame crosses at the next one's start, at most 19 packets of
+    64 bytes a frame (USB 2.0 specification, table 5-9)."""
+
+    FRAME_NS = 1_000_000
+    FRAME_BYTES = 19 * 64
+
+    def __init__(self, phase_ns: int = 0) -> None:
+        self.phase_ns = phase_ns % self.FRAME_NS
+        self._frame = -1
+        self._used = 0
+
+    def schedule(self, t_ns: int, n: int) -> tuple[int, float]:
+        frame = (t_ns - self.phase_ns) // self.FRAME_NS + 1
+        if frame > self._frame:
+            self._frame, self._used = frame, 0
+        self._used += n
+        while self._used > self.FRAME_BYTES:
+            self._frame += 1
+            self._used -= self.FRAME_BYTES
+        return self._frame * self.FRAME_NS + self.phase_ns, 0.0
+
+
+class FreeLine:
+    """No pacing: for measuring host software alone."""
+
+    def schedule(self, t_ns: int, n: int) -> tuple[int, float]:
+        return t_ns, 0.0
+
+
+Line = UartLine | UsbLine | FreeLine
+
+
+def make_line(kind: str, baud: float) -> Line:
+    """A line of the registry's kind, "uart", "usb" or "free"."""
+    if kind == "usb":
+        return UsbLine()
+    return UartLine(baud) if kind == "uart" else FreeLine()
+
+
+@dataclass
+class Faults:
+    """Chances per frame handed to the line (flip: per byte). All zero: a perfect line. Same seed, same faults."""
+
+    seed: int = 1
+    drop: float = 0.0
+    flip: float = 0.0
+    truncate: float = 0.0
+    duplicate: float = 0.0
+    garbage: float = 0.0
+    delay: float = 0.0
+    delay_ns: int = 5_000_000
+    stalled_until_ns: int = 0  # the line carries nothing before; then all at once
+    count: int = 0
+    _rng: random.Random = field(default_factory=random.Random)
+
+    def __post_init__(self) -> None:
+        self._rng = random.Random(self.seed)
+
+    def apply(self, t_ns: int, data: bytes) -> list[tuple[int, bytes]]:
+        """What becomes of one frame."""
+        t_ns = max(t_ns, self.stalled_until_ns)
+        if not (self.drop or self.flip or self.truncate or self.duplicate or self.garbage or self.delay):
+            return [(t_ns, data)]
+        rng = self._rng
+        before = data
+        if rng.random() < self.drop:
+            self.count += 1
+            return []
+        if rng.random() < self.truncate:
+            data = data[: rng.randrange(len(data))] if data else data
+        if self.flip:
+            data = bytes(b ^ (1 << rng.randrange(8)) if rng.random() < self.flip else b for b in data)
+        if rng.random() < self.garbage:
+            data = rng.randbytes(rng.randrange(1, 24)) + data
+        if rng.random() < self.delay:
+            t_ns += rng.randrange(self.delay_ns)
+        frames = [(t_ns, data)]
+        if rng.random() < self.duplicate:
+            frames.append((t_ns, data))
+        self.count += frames != [(t_ns, before)]
+        return frames

@@ -1,0 +1,246 @@
+"""Late and out-of-order measurements: kept in order of measurement time, replayed from the newest checkpoint before.
+
+A filter state is stored before every step (the newest DENSE of them) and every SPARSE_S; a measurement that belongs
+between others rewinds the working filter to the newest checkpoint older than itself and lets it run again over what
+is stored. The work can be spread over ticks: the last finished estimate serves meanwhile.
+"""
+
+from __future__ import annotations
+
+import math
+
+from gimbal.kernels.build import kernel
+from gimbal.targeting.track_motion import propagate_covariance, propagate_mean
+from gimbal.targeting.track_records import DENSE, MEASUREMENTS, SPARSE
+from gimbal.targeting.track_update import take
+
+SPARSE_S = 0.2
+ACCEPTED, GATED, LATE, DUPLICATE, FUTURE, INVALID, PENDING = 0, 1, 2, 3, 4, 5, 6
+BEARING = 2
+NEVER = -1e300
+
+
+@kernel
+def copy_filter(src, dst):
+    """dst = src, all but the workspace."""
+    for i in range(13):
+        dst["x"][i] = src["x"][i]
+        for j in range(13):
+            dst["P"][i, j] = src["P"][i, j]
+    for i in range(3):
+        dst["offset"][i] = src["offset"][i]
+    dst["t"], dst["ready"], dst["doppler"], dst["drag"] = src["t"], src["ready"], src["doppler"], src["drag"]
+    dst["nis"], dst["fix_t"], dst["use_t"] = src["nis"], src["fix_t"], src["use_t"]
+    dst["bad_fix"], dst["bad_fix_t"], dst["bad_vel"] = src["bad_fix"], src["bad_fix_t"], src["bad_vel"]
+    dst["bad_bearing"] = src["bad_bearing"]
+
+
+@kernel
+def store_checkpoint(f, c):
+    c["valid"], c["t"], c["ready"] = 1, f["t"], f["ready"]
+    k = 0
+    for i in range(13):
+        c["x"][i] = f["x"][i]
+        for j in range(i + 1):
+            c["P"][k] = f["P"][i, j]
+            k += 1
+    a = c["aux"]
+    a[0], a[1], a[2], a[3], a[4] = f["doppler"], f["drag"], f["nis"], f["fix_t"], f["use_t"]
+    a[5], a[6], a[7], a[8] = f["bad_fix"], f["bad_fix_t"], f["bad_vel"], f["bad_bearing"]
+    a[9], a[10], a[11] = f["offset"][0], f["offset"][1], f["offset"][2]
+
+
+@kernel
+def load_checkpoint(c, f):
+    f["t"], f["ready"] = c["t"], c["ready"]
+    k = 0
+    for i in range(13):
+        f["x"][i] = c["x"][i]
+        for j in range(i + 1):
+            f["P"][i, j] = c["P"][k]
+            f["P"][j, i] = c["P"][k]
+            k += 1
+    a = c["aux"]
+    f["doppler"], f["drag"], f["nis"], f["fix_t"], f["use_t"] = a[0], a[1], a[2], a[3], a[4]
+    f["bad_fix"], f["bad_fix_t"], f["bad_vel"], f["bad_bearing"] = a[5], a[6], a[7], a[8]
+    f["offset"][0], f["offset"][1], f["offset"][2] = a[9], a[10], a[11]
+
+
+@kernel
+def checkpoint(s):
+    """Keep the working filter as it is before its next step."""
+    f = s["work"]
+    store_checkpoint(f, s["checkpoint"][s["dense_next"]])
+    s["dense_next"] = (s["dense_next"] + 1) % DENSE
+    if not f["t"] < s["sparse_t"] + SPARSE_S:
+        store_checkpoint(f, s["checkpoint"][DENSE + s["sparse_next"]])
+        s["sparse_next"] = (s["sparse_next"] + 1) % SPARSE
+        s["sparse_t"] = f["t"]
+
+
+@kernel
+def checkpoint_before(s, t):
+    """Index of the newest checkpoint strictly older than t, or -1."""
+    best, best_t = -1, NEVER * 2.0
+    for i in range(DENSE + SPARSE):
+        c = s["checkpoint"][i]
+        if c["valid"] != 0 and c["t"] < t and (best < 0 or c["t"] > best_t):
+            best, best_t = i, c["t"]
+    return best
+
+
+@kernel
+def rewind(s, best, t):
+    """Working filter back to checkpoint best, the newest before t; those not older than t are void."""
+    load_checkpoint(s["checkpoint"][best], s["work"])
+    t_back = s["work"]["t"]
+    s["sparse_t"] = NEVER
+    for i in range(DENSE + SPARSE):
+        c = s["checkpoint"][i]
+        if c["valid"] != 0 and c["t"] >= t:
+            c["valid"] = 0
+        elif i >= DENSE and c["valid"] != 0:
+            s["sparse_t"] = max(s["sparse_t"], c["t"])
+    k = s["cursor"]
+    while k > 0 and s["measurement"][s["order"][k - 1]]["t"] > t_back:
+        k -= 1
+    s["cursor"] = k
+
+
+@kernel
+def forget(p, s, t):
+    """Drop processed measurements older than the history before t; if still full, the oldest."""
+    order = s["order"]
+    k = 0
+    while k < s["cursor"] and s["measurement"][order[k]]["t"] < t - p["history_s"]:
+        k += 1
+    if k == 0 and s["n"] == MEASUREMENTS:
+        k = 1
+        s["cursor"] = max(s["cursor"], 1)
+    if k == 0:
+        return
+    n = s["n"]
+    for i in range(k):
+        s["free"][MEASUREMENTS - n + i] = order[i]
+    for i in range(k, n):
+        order[i - k] = order[i]
+    s["n"] = n - k
+    s["cursor"] -= k
+
+
+@kernel
+def admit(p, s, kind, source, t, arrival, has_vel, z, std, camera_N):
+    """Store one measurement at its place. Returns its Status, PENDING if it now waits to be processed."""
+    ok = math.isfinite(t) and math.isfinite(arrival)
+    size = 0.0
+    for i in range(3):
+        ok = ok and math.isfinite(z[i]) and math.isfinite(camera_N[i])
+        size += z[i] * z[i]
+    if kind == BEARING:
+        ok = ok and abs(size - 1.0) < 0.02 and std[0] > 0.0 and math.isfinite(std[0]) and math.isfinite(std[1])
+    else:
+        ok = ok and size < p["max_pos_m"] * p["max_pos_m"]
+        if has_vel != 0:
+            speed2 = z[3] * z[3] + z[4] * z[4] + z[5] * z[5]
+            ok = ok and speed2 < p["max_speed_m_s"] * p["max_speed_m_s"]
+    if not ok:
+        return INVALID
+    if t > arrival + p["future_s"]:
+        return FUTURE
+    order = s["order"]
+    k = s["n"]
+    while k > 0:
+        m = s["measurement"][order[k - 1]]
+        if m["t"] < t - 1e-6:
+            break
+        if m["source"] == source and m["kind"] == kind and m["t"] < t + 1e-6:
+            return DUPLICATE
+        k -= 1
+    while k < s["n"] and s["measurement"][order[k]]["t"] <= t:
+        k += 1
+    if s["n"] > 0 and t < s["measurement"][order[s["n"] - 1]]["t"] - p["history_s"]:
+        return LATE
+    best = -1
+    if k < s["cursor"] or t < s["work"]["t"]:
+        best = checkpoint_before(s, t)
+        if best < 0:
+            return LATE
+    insert(p, s, k, kind, source, t, has_vel, z, std, camera_N)
+    if best >= 0:
+        rewind(s, best, t)
+    return PENDING
+
+
+@kernel
+def insert(p, s, k, kind, source, t, has_vel, z, std, camera_N):
+    """Put a measurement at place k of the order."""
+    n = s["n"]
+    if n == MEASUREMENTS or (n > 0 and s["measurement"][s["order"][0]]["t"] < t - p["history_s"] - 0.5):
+        forget(p, s, t)
+        k -= n - s["n"]
+        n = s["n"]
+        k = max(k, 0)
+    slot = s["free"][MEASUREMENTS - n - 1]
+    for i in range(n, k, -1):
+        s["order"][i] = s["order"][i - 1]
+    s["order"][k] = slot
+    s["n"] = n + 1
+    s["last_slot"] = slot
+    m = s["measurement"][slot]
+    m["t"], m["kind"], m["source"], m["has_vel"], m["decision"] = t, kind, source, has_vel, PENDING
+    for i in range(6):
+        m["z"][i] = z[i]
+    for i in range(3):
+        m["camera_N"][i] = camera_N[i]
+    m["std"][0], m["std"][1] = std[0], std[1]
+
+
+@kernel
+def run(p, s, steps):
+    """Process at most ``steps`` stored measurements; at the end of them the estimate is served. Returns steps done."""
+    f = s["work"]
+    done = 0
+    while s["cursor"] < s["n"] and done < steps:
+        m = s["measurement"][s["order"][s["cursor"]]]
+        if m["t"] > f["t"] or f["ready"] == 0:
+            checkpoint(s)
+        m["decision"] = take(p, f, m)
+        s["cursor"] += 1
+        done += 1
+    if done > 0 and s["cursor"] == s["n"]:
+        copy_filter(f, s["served"])
+    return done
+
+
+@kernel
+def predict(p, f, t, out):
+    """Subject at time t (s since the epoch) from filter f into out (PREDICTION record); f stays as it is."""
+    w = out["scratch"]
+    copy_filter(f, w)
+    # The stamps of beacon and camera differ by d: it is put down to the beacon, the likelier to lag.
+    dt = t + w["x"][12] - w["t"]
+    if dt > 0.0:
+        propagate_covariance(p, w, dt)
+    propagate_mean(p, w, dt)
+    x = w["x"]
+    P = w["P"]
+    for i in range(3):
+        out["pos_N"][i] = x[i] - x[9 + i]
+        out["vel_N"][i] = x[3 + i]
+        out["acc_N"][i] = x[6 + i]
+    # p = p_s(t + d) - b: rows of P over (b, d) join those of p; v and a shift by d as well
+    C = out["cov_N"]
+    common = p["delay_common_std_s"] * p["delay_common_std_s"]
+    for i in range(9):
+        di = x[3 + i] if i < 6 else 0.0
+        for j in range(9):
+            dj = x[3 + j] if j < 6 else 0.0
+            c = P[i, j] + di * P[12, j] + dj * P[i, 12] + di * dj * (P[12, 12] + common)
+            if i < 3:
+                c -= P[9 + i, j] + dj * P[9 + i, 12]
+            if j < 3:
+                c -= P[i, 9 + j] + di * P[12, 9 + j]
+            if i < 3 and j < 3:
+                c += P[9 + i, 9 + j]
+            C[i, j] = c
+    out["age_s"] = t - w["use_t"]

@@ -1,0 +1,230 @@
+"""The tracker's parameters, state and prediction as records, and how they are filled. Units SI and rad, frame N.
+
+The filter's state, x (13,), is
+  0-2   p_s  position in the beacon's own view: its receiver's bias and its hidden delay included, m
+  3-5   v    velocity, m/s
+  6-8   a    acceleration, m/s²
+  9-11  b    position bias of the beacon's receiver against the camera's, m
+  12    d    how much later than stamped the beacon is, beyond what the camera is, s
+so a fix measures (p_s, v) plainly and only bearings see b and d: the subject is at p_s(t + d) - b. Without
+bearings the filter is thereby exactly the nine-state one, and nothing has to be switched.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+
+import numpy as np
+
+N_X = 13
+MEASUREMENTS = 160  # stored: 2 s of 25 Hz fixes and 50 Hz bearings
+DENSE, SPARSE = 12, 12  # checkpoints: the newest steps, and one every SPARSE_S
+CHECKPOINTS = DENSE + SPARSE
+POSES = 128  # camera attitudes kept, one every POSE_S
+PACKED = N_X * (N_X + 1) // 2
+ALL_STEPS = 1 << 30
+
+
+class Status(enum.IntEnum):
+    """What became of a measurement."""
+
+    ACCEPTED = 0
+    GATED = 1  # doesn't fit the track; a fix's position may be gated while its velocity is used
+    LATE = 2  # older than the history
+    DUPLICATE = 3  # this source has already given a measurement of that time
+    FUTURE = 4  # measured after it arrived
+    INVALID = 5  # not finite, or physically impossible
+    PENDING = 6  # in the tick only: stored, its replay goes on
+
+
+class Model(enum.IntEnum):
+    AUTO = 0  # velocity frame where fixes carry velocity, else Singer
+    VELOCITY_FRAME = 1
+    SINGER = 2
+    CONSTANT_VELOCITY = 3
+
+
+MODEL_NAMES = {m.name.lower(): m for m in Model}
+
+FIX, BEARING = 1, 2
+
+MEASUREMENT = np.dtype(
+    [
+        ("t", "f8"),  # s since the epoch
+        ("kind", "i4"),
+        ("source", "i4"),
+        ("has_vel", "i4"),
+        ("decision", "i4"),  # Status
+        ("z", "f8", 6),  # fix: position, velocity; bearing: unit vector in N, 0
+        ("std", "f8", 2),  # fix: m, m/s; bearing: rad, camera position m
+        ("camera_N", "f8", 3),
+    ],
+    align=True,
+)
+
+FILTER = np.dtype(
+    [
+        ("t", "f8"),
+        ("x", "f8", N_X),
+        ("P", "f8", (N_X, N_X)),
+        ("ready", "i8"),  # 1 after the first fix
+        ("doppler", "f8"),  # 0..1, the newest fixes carry velocity
+        ("drag", "f8"),  # slow drag over v², 1/m
+        ("nis", "f8"),  # slow mean of the normalised innovation, 1 = as expected
+        ("fix_t", "f8"),  # newest fix used
+        ("use_t", "f8"),  # newest measurement used
+        ("bad_fix", "f8"),  # fixes gated in a row
+        ("bad_fix_t", "f8"),  # time of the first of them
+        ("bad_vel", "f8"),
+        ("bad_bearing", "f8"),  # bearings gated in a row
+        ("offset", "f8", 3),  # innovation of the gated fixes, to see whether they agree
+        ("row", "f8", N_X),  # workspace of an update
+        ("gain1", "f8", N_X),
+        ("gain2", "f8", N_X),
+    ],
+    align=True,
+)
+
+CHECKPOINT = np.dtype(
+    [
+        ("valid", "i8"),
+        ("t", "f8"),
+        ("x", "f8", N_X),
+        ("P", "f8", PACKED),
+        ("ready", "i8"),
+        ("aux", "f8", 12),
+    ],
+    align=True,
+)
+
+POSE = np.dtype([("t", "f8"), ("q_NC", "f8", 4), ("pos_N", "f8", 3)], align=True)
+
+# What predict gives; `scratch` is its own workspace, so that it leaves the state untouched.
+PREDICTION = np.dtype(
+    [
+        ("pos_N", "f8", 3),
+        ("vel_N", "f8", 3),
+        ("acc_N", "f8", 3),
+        ("cov_N", "f8", (9, 9)),
+        ("age_s", "f8"),
+        ("status", "i8"),
+        ("scratch", FILTER),
+    ],
+    align=True,
+)
+
+TRACKER_STATE = np.dtype(
+    [
+        ("epoch_ns", "i8"),  # t = 0 of the filter: in the tick
+        ("epoch_s", "f8"),  # and in a program of one's own
+        ("has_epoch", "i8"),
+        ("n", "i8"),  # stored measurements
+        ("cursor", "i8"),  # the next one to process
+        ("free", "i8", MEASUREMENTS),  # slots, a stack
+        ("order", "i8", MEASUREMENTS),  # slots in order of measurement time
+        ("measurement", MEASUREMENT, MEASUREMENTS),
+        ("work", FILTER),  # replaying
+        ("served", FILTER),  # last finished
+        ("dense_next", "i8"),
+        ("sparse_next", "i8"),
+        ("sparse_t", "f8"),
+        ("checkpoint", CHECKPOINT, CHECKPOINTS),
+        ("pose", POSE, POSES),
+        ("pose_next", "i8"),
+        ("pose_n", "i8"),
+        ("fix_seen_ns", "i8"),  # newest beacon fix taken from SENSE
+        ("bearing_seen_ns", "i8"),
+        ("fix_status", "i8"),
+        ("last_slot", "i8"),  # of the newest measurement
+        ("count", "i8", 8),  # measurements by Status
+        ("in_z", "f8", 6),  # workspace
+        ("in_std", "f8", 2),
+        ("in_camera", "f8", 3),
+        ("out", PREDICTION),
+    ],
+    align=True,
+)
+
+# name -> (default, unit and meaning). One table, so that the record and the documentation can't drift apart.
+PARAMETERS: dict[str, tuple[float, str]] = {
+    "model": (0.0, "Model"),
+    "history_s": (2.0, "s, measurements older than the newest by more are refused"),
+    "coast_s": (3.0, "s without a measurement until COASTING"),
+    "lost_s": (8.0, "s without a measurement until LOST: the next fix begins a new track"),
+    "future_s": (0.002, "s a stamp may lie after its arrival"),
+    "max_pos_m": (1.0e5, "m from the origin: beyond, a local level frame has no meaning"),
+    "max_speed_m_s": (250.0, "m/s, no falling or flying body with a parachute is faster"),
+    # motion
+    "sigma_t": (8.0, "m/s², Singer acceleration along the velocity"),
+    "sigma_n": (14.0, "m/s², across it"),
+    "tau_singer_s": (2.0, "s, correlation of the acceleration"),
+    "tau_drag_s": (1.7, "s, along-track force returns to the slow drag"),
+    "tau_turn_s": (8.0, "s, side force returns to zero"),
+    "tau_lift_s": (19.0, "s, lift returns to trim"),
+    "tau_slow_drag_s": (10.0, "s, of the slow drag itself"),
+    "gain_turn": (1.0, "share of the velocity frame's turning that the force follows"),
+    "gain_square": (1.0, "share of the force's growth with v²"),
+    "low_speed_m_s": (3.0, "m/s, below it the velocity frame fades into Singer"),
+    # measurements
+    "fix_pos_std_m": (0.15, "m, white noise of a fix with velocity"),
+    "fix_vel_std_m_s": (0.25, "m/s"),
+    "plain_pos_std_m": (0.3, "m, white noise of a fix without velocity, at the least"),
+    "plain_pos_share": (0.3, "of the reported accuracy, for fixes without velocity"),
+    "pos_share": (0.0, "of the reported accuracy taken as white noise"),
+    "rig_pos_std_m": (0.15, "m, noise of the rig's own position; its slow error is in the bias"),
+    "box_size_m": (0.25, "m, jitter of a box's centre on the subject"),
+    "bearing_floor_rad": (0.0005, "rad"),
+    # biases
+    "bias_h_m": (1.3, "m, beacon against rig, horizontal, 1 sigma"),
+    "bias_v_m": (2.2, "m, vertical"),
+    "bias_tau_s": (60.0, "s"),
+    "delay_std_s": (0.03, "s, beacon's hidden delay against the camera's, 1 sigma"),
+    "delay_walk_s": (0.0005, "s per root s"),
+    "delay_common_std_s": (0.01, "s, what both may have in common: never observable, widens the covariance"),
+    # gates
+    "gate_pos": (30.0, "normalised squared innovation, 3 degrees of freedom"),
+    "gate_vel": (150.0, "3 degrees of freedom"),
+    "gate_bearing": (20.0, "2 degrees of freedom"),
+    "reacquire_s": (1.6, "s that gated fixes must agree before the track jumps to them"),
+    "agree_m": (4.0, "m, gated fixes agree within this"),
+    "adapt": (0.0, "how far the process noise follows the innovations, 0 = not"),
+}
+
+TRACKER_PARAMS = np.dtype([(name, "f8") for name in PARAMETERS], align=True)
+
+
+def default_params(
+    *, model: str = "auto", history_s: float = 2.0, coast_s: float = 3.0, lost_s: float = 8.0, **changes: float
+) -> np.ndarray:
+    """One-element TRACKER_PARAMS array.
+
+    Raises:
+        ValueError: unknown model, history not in 0.1 to 10 s, or an unknown parameter, named.
+    """
+    if model not in MODEL_NAMES:
+        raise ValueError(f"model is {model!r}; allowed are {', '.join(MODEL_NAMES)}: name one of them")
+    if not 0.1 <= history_s <= 10.0:
+        raise ValueError(f"history_s is {history_s}; allowed is 0.1 to 10 s: 2 s covers any radio link we know")
+    values = {name: default for name, (default, _) in PARAMETERS.items()}
+    values |= {"model": float(MODEL_NAMES[model]), "history_s": history_s, "coast_s": coast_s, "lost_s": lost_s}
+    for name, value in changes.items():
+        if name not in values:
+            raise ValueError(f"unknown tracker parameter {name!r}; known: {', '.join(values)}")
+        values[name] = float(value)
+    params = np.zeros(1, TRACKER_PARAMS)
+    for name, value in values.items():
+        params[name] = value
+    return params
+
+
+def tracker_reset(params: np.ndarray, state: np.ndarray) -> None:
+    """Empty the tracker: no track, no history. ``state`` is a one-element TRACKER_STATE array."""
+    s = state[0] if isinstance(state, np.ndarray) and state.shape else state
+    for name in TRACKER_STATE.names or ():
+        s[name] = np.zeros((), TRACKER_STATE)[name]
+    s["free"] = np.arange(MEASUREMENTS)
+    for name in ("work", "served"):
+        s[name]["t"] = s[name]["fix_t"] = s[name]["use_t"] = -math.inf
+    s["sparse_t"] = -math.inf
+    s["last_slot"] = -1

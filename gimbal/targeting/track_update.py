@@ -1,0 +1,257 @@
+"""Measurements into the filter: fixes with and without velocity, camera bearings; gates and what follows them.
+
+Scalars are taken in one after the other (their noises are independent), which needs no matrix inverse. A fix whose
+position jumps while its Doppler velocity is steady (multipath) gives its velocity only; if such fixes go on agreeing
+with each other for ``reacquire_s`` the position is believed again and let grow loose, so that the track moves over.
+"""
+
+from __future__ import annotations
+
+import math
+
+from gimbal.kernels.build import kernel
+from gimbal.kernels.quat import cross3, norm3, scale3
+from gimbal.targeting.track_motion import propagate
+
+ACCEPTED, GATED = 0, 1
+FIX = 1
+
+
+@kernel
+def take_state(f, i, innovation, variance):
+    """State i itself was measured: one scalar update of filter f."""
+    x = f["x"]
+    P = f["P"]
+    gain = f["row"]
+    for j in range(13):
+        gain[j] = P[j, i]
+    take_gain(x, P, gain, innovation, 1.0 / (gain[i] + variance))
+
+
+@kernel
+def take_gain(x, P, c, innovation, weight):
+    """Scalar update with c = P h (13,), weight = 1 / innovation variance."""
+    for i in range(13):
+        g = c[i] * weight
+        x[i] += g * innovation
+        for j in range(i + 1):
+            m = P[i, j] - g * c[j]
+            P[i, j] = m
+            P[j, i] = m
+
+
+@kernel
+def nis3(P, o, variance, dx, dy, dz):
+    """Normalised squared innovation of states o..o+2 measured with the same variance each."""
+    a, b, c = P[o, o] + variance, P[o, o + 1], P[o, o + 2]
+    d, e, f = P[o + 1, o + 1] + variance, P[o + 1, o + 2], P[o + 2, o + 2] + variance
+    A, B, C = d * f - e * e, c * e - b * f, b * e - c * d
+    det = a * A + b * B + c * C
+    D, E, F = a * f - c * c, b * c - a * e, a * d - b * b
+    q = dx * (A * dx + B * dy + C * dz) + dy * (B * dx + D * dy + E * dz) + dz * (C * dx + E * dy + F * dz)
+    return q / det
+
+
+@kernel
+def start(p, f, m):
+    """Begin a track at fix m, with the doubt of the first second."""
+    x = f["x"]
+    P = f["P"]
+    for i in range(13):
+        x[i] = 0.0
+        for j in range(13):
+            P[i, j] = 0.0
+    has_vel = m["has_vel"] != 0
+    pos, vel, acc = fix_pos_std(p, m), (p["fix_vel_std_m_s"] if has_vel else 20.0), (5.0 if has_vel else 8.0)
+    for i in range(3):
+        x[i] = m["z"][i]
+        x[3 + i] = m["z"][3 + i] if has_vel else 0.0
+        P[i, i] = pos * pos
+        P[3 + i, 3 + i] = vel * vel
+        P[6 + i, 6 + i] = acc * acc
+        b = p["bias_v_m"] if i == 2 else p["bias_h_m"]
+        P[9 + i, 9 + i] = b * b
+        f["offset"][i] = 0.0
+    P[12, 12] = p["delay_std_s"] * p["delay_std_s"]
+    f["t"] = f["fix_t"] = f["use_t"] = m["t"]
+    f["ready"] = 1
+    f["doppler"] = 1.0 if has_vel else 0.0
+    f["drag"] = 0.0
+    f["nis"] = 1.0
+    f["bad_fix"] = f["bad_vel"] = f["bad_bearing"] = f["bad_fix_t"] = 0.0
+
+
+@kernel
+def fix_pos_std(p, m):
+    """White noise of a fix's position, m: reported accuracies are slow errors, of which a share is white."""
+    if m["has_vel"] != 0:
+        return math.sqrt(p["fix_pos_std_m"] ** 2 + (p["pos_share"] * m["std"][0]) ** 2)
+    return max(p["plain_pos_std_m"], p["plain_pos_share"] * m["std"][0])
+
+
+@kernel
+def learn(p, f, dt):
+    """The slow drag, from the along-velocity force of the estimate."""
+    x = f["x"]
+    speed2 = x[3] * x[3] + x[4] * x[4] + x[5] * x[5]
+    if speed2 < 25.0 or dt <= 0.0:
+        return
+    ft = (x[3] * x[6] + x[4] * x[7] + x[5] * (x[8] - 9.80665)) / math.sqrt(speed2)
+    k = 1.0 - math.exp(-dt / p["tau_slow_drag_s"])
+    f["drag"] += k * (min(max(-ft / speed2, 0.0), 0.03) - f["drag"])
+
+
+@kernel
+def judge_position(p, f, m, nis, dx, dy, dz):
+    """Is the position of fix m to be used? Counts fixes gated in a row and believes them when they go on agreeing."""
+    if nis <= p["gate_pos"]:
+        f["bad_fix"] = 0.0
+        return True
+    o = f["offset"]
+    away = math.sqrt((dx - o[0]) ** 2 + (dy - o[1]) ** 2 + (dz - o[2]) ** 2)
+    jump2 = dx * dx + dy * dy + dz * dz
+    o[0], o[1], o[2] = dx, dy, dz
+    if f["bad_fix"] == 0.0 or away > p["agree_m"] + 0.2 * math.sqrt(jump2):
+        f["bad_fix"] = 1.0
+        f["bad_fix_t"] = m["t"]
+        return False
+    f["bad_fix"] += 1.0
+    if f["bad_fix"] < 3.0 or m["t"] - f["bad_fix_t"] < p["reacquire_s"]:
+        return False
+    f["bad_fix"] = 0.0
+    for i in range(3):  # forget where, not how it moves
+        f["P"][i, i] += jump2
+    return True
+
+
+@kernel
+def judge_velocity(p, f, m, variance):
+    """Is the velocity of fix m to be used? Refused ones widen the doubt, so that a real change is soon believed."""
+    x = f["x"]
+    P = f["P"]
+    z = m["z"]
+    dx, dy, dz = z[3] - x[3], z[4] - x[4], z[5] - x[5]
+    if nis3(P, 3, variance, dx, dy, dz) <= p["gate_vel"]:
+        f["bad_vel"] = 0.0
+        return True
+    f["bad_vel"] += 1.0
+    if f["bad_vel"] < 3.0:
+        return False
+    f["bad_vel"] = 0.0
+    for i in range(3):
+        P[3 + i, 3 + i] += dx * dx + dy * dy + dz * dz
+    return True
+
+
+@kernel
+def take_fix(p, f, m):
+    """Fix m into filter f, already at its time. Returns the decision (Status)."""
+    x = f["x"]
+    z = m["z"]
+    dt = m["t"] - f["fix_t"]
+    std = fix_pos_std(p, m)
+    pos_variance = std * std
+    vel_variance = p["fix_vel_std_m_s"] * p["fix_vel_std_m_s"]
+    has_vel = m["has_vel"] != 0
+    f["doppler"] += (1.0 if dt > 3.0 else 0.3) * ((1.0 if has_vel else 0.0) - f["doppler"])
+    use_vel = has_vel and judge_velocity(p, f, m, vel_variance)
+    dx, dy, dz = z[0] - x[0], z[1] - x[1], z[2] - x[2]
+    nis = nis3(f["P"], 0, pos_variance, dx, dy, dz)
+    use_pos = judge_position(p, f, m, nis, dx, dy, dz)
+    for i in range(6):
+        if (i < 3 and use_pos) or (i >= 3 and use_vel):
+            take_state(f, i, z[i] - x[i], pos_variance if i < 3 else vel_variance)
+    if use_pos:
+        f["nis"] += 0.1 * (min(nis / 3.0, 5.0) - f["nis"])
+    if use_pos or use_vel:
+        learn(p, f, dt)
+        f["fix_t"] = f["use_t"] = m["t"]
+    return ACCEPTED if use_pos else GATED
+
+
+@kernel
+def bearing_row(f, n, u, r, delay, row, c):
+    """Row of n·u over the state (p_s, v, b, d) in row, P row in c; returns row P row."""
+    x = f["x"]
+    P = f["P"]
+    nu = n[0] * u[0] + n[1] * u[1] + n[2] * u[2]
+    along = 0.0
+    for i in range(3):
+        g = (n[i] - nu * u[i]) / r
+        row[i] = g
+        row[3 + i] = g * delay
+        row[6 + i] = 0.0
+        row[9 + i] = -g
+        along += g * x[3 + i]
+    row[12] = along
+    s = 0.0
+    for i in range(13):
+        a = 0.0
+        for j in range(13):
+            a += P[i, j] * row[j]
+        c[i] = a
+        s += row[i] * a
+    return s
+
+
+@kernel
+def take_bearing(p, f, m):
+    """Camera bearing m into filter f, already at its time: two scalars across the measured line of sight."""
+    x = f["x"]
+    P = f["P"]
+    delay = x[12]
+    d = (
+        x[0] + delay * x[3] - x[9] - m["camera_N"][0],
+        x[1] + delay * x[4] - x[10] - m["camera_N"][1],
+        x[2] + delay * x[5] - x[11] - m["camera_N"][2],
+    )
+    r = max(norm3(d), 1.0)
+    u = scale3(d, 1.0 / r)
+    z = (m["z"][0], m["z"][1], m["z"][2])
+    if z[0] * u[0] + z[1] * u[1] + z[2] * u[2] < 0.3:
+        return GATED
+    n1 = cross3(z, (0.0, 0.0, 1.0) if abs(z[2]) < 0.9 else (1.0, 0.0, 0.0))
+    n1 = scale3(n1, 1.0 / norm3(n1))
+    n2 = cross3(z, n1)
+    blur = (p["box_size_m"] ** 2 + m["std"][1] ** 2) / (r * r)
+    variance = max(m["std"][0], p["bearing_floor_rad"]) ** 2 + blur
+    row, c1, c2 = f["row"], f["gain1"], f["gain2"]
+    s11 = bearing_row(f, n1, u, r, delay, row, c1) + variance
+    s22 = bearing_row(f, n2, u, r, delay, row, c2) + variance
+    s12 = 0.0
+    for i in range(13):
+        s12 += row[i] * c1[i]
+    i1 = -(n1[0] * u[0] + n1[1] * u[1] + n1[2] * u[2])
+    i2 = -(n2[0] * u[0] + n2[1] * u[1] + n2[2] * u[2])
+    share = s12 / s11
+    i2 -= share * i1
+    s22 -= share * s12
+    wide = 1.0 + 0.25 * f["bad_bearing"]
+    if i1 * i1 / s11 + i2 * i2 / s22 > p["gate_bearing"] * wide * wide:
+        f["bad_bearing"] += 1.0
+        return GATED
+    f["bad_bearing"] = 0.0
+    for i in range(13):
+        c2[i] -= share * c1[i]
+    first = 1.0 / s11
+    take_gain(x, P, c1, i1, first)
+    take_gain(x, P, c2, i2, 1.0 / s22)
+    f["use_t"] = m["t"]
+    return ACCEPTED
+
+
+@kernel
+def take(p, f, m):
+    """Advance filter f to measurement m and take it in. Returns the decision (Status)."""
+    if f["ready"] == 0:
+        if m["kind"] != FIX:
+            return GATED  # nothing yet that a bearing could belong to
+        start(p, f, m)
+        return ACCEPTED
+    if m["kind"] == FIX and m["t"] - f["use_t"] > p["lost_s"]:
+        start(p, f, m)  # dropped: begin afresh
+        return ACCEPTED
+    propagate(p, f, m["t"])
+    if m["kind"] == FIX:
+        return take_fix(p, f, m)
+    return take_bearing(p, f, m)

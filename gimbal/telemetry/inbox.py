@@ -62,7 +62,7 @@ class InboxWriter:
             if waiting >= CAPACITY:
                 return Receipt(
                     0,
-                    f"{waiting} commands are waiting and the loop takes none: it has stopped or stalled; see its status",
+                    f"{waiting} commands are waiting and the loop takes none: it has stopped or stalled",
                 )
             head = self._words[W_HEAD]
             self._seq += 1

@@ -80,7 +80,7 @@ class Segment:
         except OSError as error:
             raise SharedMemoryError(
                 f"The shared-memory segment {self.path} ({(start + data_bytes) / 1e6:.1f} MB) can't be made: "
-                f"{error.strerror or error}. Free space in {folder()} or allow this user to write there, then start again."
+                f"{error.strerror or error}. Free space in {folder()} or allow this user to write there and start again."
             ) from error
         self._map = mmap.mmap(self._fd, start + data_bytes)
         view = memoryview(self._map)
@@ -101,7 +101,7 @@ class Segment:
             if not _lock(fd) or _has_owner(self.path):
                 raise SegmentBusy(
                     f"The shared-memory segment {self.path} is in use by process {_owner_pid(self.path) or 'unknown'}: "
-                    "a gimbal daemon already runs on this rig. Stop that one first, or work with it through 'gimbal ctl'."
+                    "a gimbal daemon already runs on this rig. Stop that one first, or talk to it with 'gimbal ctl'."
                 )
             os.ftruncate(fd, 0)
             os.posix_fallocate(fd, 0, size)  # no room is an error here, not a SIGBUS in the loop
@@ -135,7 +135,7 @@ class Attached:
             fd = os.open(self.path, os.O_RDWR if requests_writable else os.O_RDONLY)
         except OSError as error:
             raise SegmentMissing(
-                f"Nothing is published as {self.path}: {error.strerror}. Start the daemon of this rig first ('gimbal run')."
+                f"Nothing is published as {self.path}: {error.strerror}. Start this rig's daemon first ('gimbal run')."
             ) from error
         try:
             if os.fstat(fd).st_size < 2 * PAGE:

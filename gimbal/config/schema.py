@@ -97,6 +97,8 @@ class Cogging(Section):
 class Structure(Section):
     mode_hz: Positive3  # roll, pitch, yaw: motor to camera
     damping_ratio: Annotated[float, Field(gt=0, lt=1)]
+    # part of a joint's inertia on the motor's side of the mode; 0 = the plant's structure is rigid
+    motor_inertia_share: Annotated[float, Field(ge=0, le=0.6)] = 0.15
 
 
 class Encoder(Section):
@@ -180,6 +182,7 @@ class Control(Section):
     gyro_lowpass_hz: Positive = 200.0
     torque_lowpass_hz: Positive = 250.0
     notches: tuple[Notch, ...] = ()
+    base_accel_lowpass_hz: Positive = 40.0  # of the base's angular acceleration, made from encoder rates
     observer_hz: NonNegative = 0.0  # corner of the disturbance observer, 0 = off
     feedforward: Feedforward = Feedforward()
 
@@ -202,6 +205,8 @@ class Targeting(Section):
     model: Literal["auto", "velocity_frame", "singer", "constant_velocity"] = "auto"
     framing_right_deg: Annotated[float, Field(ge=-45, le=45)] = 0.0  # subject this far right of the centre
     framing_down_deg: Annotated[float, Field(ge=-45, le=45)] = 0.0
+    bandwidth_hand_hz: Annotated[float, Field(gt=0, le=20)] = 2.5  # how hard the setpoint pursues the operator
+    bandwidth_track_hz: Annotated[float, Field(gt=0, le=20)] = 1.2  # and a goal made of fixes
     coast_s: Positive = 3.0
     lost_s: Positive = 8.0
 

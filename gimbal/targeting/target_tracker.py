@@ -39,8 +39,15 @@ def add_packed(params, state, m):
     if s["has_epoch"] == 0 and math.isfinite(t):
         s["has_epoch"] = 1
         s["epoch_s"] = t
-    e = s["epoch_s"]
-    status = admit(p, s, int(m[0]), int(m[1]), t - e, m[3] - e, int(m[4]), m[5:11], m[11:13], m[13:16])
+    new = s["incoming"]
+    new["kind"], new["source"], new["has_vel"] = int(m[0]), int(m[1]), int(m[4])
+    new["t"] = t - s["epoch_s"]
+    for i in range(6):
+        new["z"][i] = m[5 + i]
+    new["std"][0], new["std"][1] = m[11], m[12]
+    for i in range(3):
+        new["camera_N"][i] = m[13 + i]
+    status = admit(p, s, m[3] - s["epoch_s"])
     if status == _PENDING:
         run(p, s, ALL_STEPS)
         status = s["measurement"][s["last_slot"]]["decision"]
@@ -144,6 +151,7 @@ class TargetTracker:
         m[5:8] = pos_N
         if vel_N is None:
             m[4] = 0.0
+            m[8:11] = 0.0
         else:
             m[8:11] = vel_N
             m[4] = 1.0 if m[8] == m[8] else 0.0

@@ -15,6 +15,7 @@ from gimbal.targeting.track_records import DENSE, MEASUREMENTS, SPARSE
 from gimbal.targeting.track_update import take
 
 SPARSE_S = 0.2
+SAME_S = 1e-6  # one source has one measurement of a moment
 ACCEPTED, GATED, LATE, DUPLICATE, FUTURE, INVALID, PENDING = 0, 1, 2, 3, 4, 5, 6
 BEARING = 2
 NEVER = -1e300
@@ -129,57 +130,63 @@ def forget(p, s, t):
 
 
 @kernel
-def admit(p, s, kind, source, t, arrival, has_vel, z, std, camera_N):
-    """Store one measurement at its place. Returns its Status, PENDING if it now waits to be processed."""
-    ok = math.isfinite(t) and math.isfinite(arrival)
-    size = 0.0
+def is_sound(p, m):
+    """Are the numbers of measurement m finite and physically possible?"""
+    z = m["z"]
+    std = m["std"]
+    fix = m["kind"] != BEARING
+    ok = math.isfinite(m["t"]) and std[0] > 0.0 and std[1] >= 0.0 and math.isfinite(std[0] + std[1])
+    size, speed2 = 0.0, 0.0
     for i in range(3):
-        ok = ok and math.isfinite(z[i]) and math.isfinite(camera_N[i])
+        ok = ok and math.isfinite(z[i] + z[3 + i] + m["camera_N"][i])
         size += z[i] * z[i]
-    if kind == BEARING:
-        ok = ok and abs(size - 1.0) < 0.02 and std[0] > 0.0 and math.isfinite(std[0]) and math.isfinite(std[1])
-    else:
-        ok = ok and size < p["max_pos_m"] * p["max_pos_m"]
-        if has_vel != 0:
-            speed2 = z[3] * z[3] + z[4] * z[4] + z[5] * z[5]
-            ok = ok and speed2 < p["max_speed_m_s"] * p["max_speed_m_s"]
-    if not ok:
+        speed2 += z[3 + i] * z[3 + i]
+    if fix:
+        return ok and size < p["max_pos_m"] ** 2 and speed2 < p["max_speed_m_s"] ** 2
+    return ok and abs(size - 1.0) < 0.02
+
+
+@kernel
+def admit(p, s, arrival):
+    """Store the measurement that waits in ``s["incoming"]``, which arrived at ``arrival`` (s since the epoch).
+
+    Returns its Status: PENDING if it is now at its place in the history, waiting to be processed.
+    """
+    new = s["incoming"]
+    t = new["t"]
+    if not is_sound(p, new) or not math.isfinite(arrival):
         return INVALID
     if t > arrival + p["future_s"]:
         return FUTURE
     order = s["order"]
-    k = s["n"]
-    while k > 0:
-        m = s["measurement"][order[k - 1]]
-        if m["t"] < t - 1e-6:
-            break
-        if m["source"] == source and m["kind"] == kind and m["t"] < t + 1e-6:
-            return DUPLICATE
+    n = s["n"]
+    k = n  # place after all that are not newer
+    while k > 0 and s["measurement"][order[k - 1]]["t"] > t:
         k -= 1
-    while k < s["n"] and s["measurement"][order[k]]["t"] <= t:
-        k += 1
-    if s["n"] > 0 and t < s["measurement"][order[s["n"] - 1]]["t"] - p["history_s"]:
+    for i in range(max(0, k - 4), min(n, k + 4)):
+        m = s["measurement"][order[i]]
+        if abs(m["t"] - t) < SAME_S and m["source"] == new["source"] and m["kind"] == new["kind"]:
+            return DUPLICATE
+    if n > 0 and t < s["measurement"][order[n - 1]]["t"] - p["history_s"]:
         return LATE
-    best = -1
     if k < s["cursor"] or t < s["work"]["t"]:
         best = checkpoint_before(s, t)
         if best < 0:
             return LATE
-    insert(p, s, k, kind, source, t, has_vel, z, std, camera_N)
-    if best >= 0:
         rewind(s, best, t)
+    insert(p, s, k)
     return PENDING
 
 
 @kernel
-def insert(p, s, k, kind, source, t, has_vel, z, std, camera_N):
-    """Put a measurement at place k of the order."""
+def insert(p, s, k):
+    """Put ``s["incoming"]`` at place k of the order, after dropping what the history no longer needs."""
+    new = s["incoming"]
     n = s["n"]
-    if n == MEASUREMENTS or (n > 0 and s["measurement"][s["order"][0]]["t"] < t - p["history_s"] - 0.5):
-        forget(p, s, t)
-        k -= n - s["n"]
+    if n == MEASUREMENTS or (n > 0 and s["measurement"][s["order"][0]]["t"] < new["t"] - p["history_s"] - 0.5):
+        forget(p, s, new["t"])
+        k = max(0, k - n + s["n"])
         n = s["n"]
-        k = max(k, 0)
     slot = s["free"][MEASUREMENTS - n - 1]
     for i in range(n, k, -1):
         s["order"][i] = s["order"][i - 1]
@@ -187,12 +194,13 @@ def insert(p, s, k, kind, source, t, has_vel, z, std, camera_N):
     s["n"] = n + 1
     s["last_slot"] = slot
     m = s["measurement"][slot]
-    m["t"], m["kind"], m["source"], m["has_vel"], m["decision"] = t, kind, source, has_vel, PENDING
+    m["t"], m["kind"], m["source"], m["has_vel"] = new["t"], new["kind"], new["source"], new["has_vel"]
+    m["decision"] = PENDING
     for i in range(6):
-        m["z"][i] = z[i]
+        m["z"][i] = new["z"][i]
     for i in range(3):
-        m["camera_N"][i] = camera_N[i]
-    m["std"][0], m["std"][1] = std[0], std[1]
+        m["camera_N"][i] = new["camera_N"][i]
+    m["std"][0], m["std"][1] = new["std"][0], new["std"][1]
 
 
 @kernel

@@ -71,10 +71,12 @@ def propagate_mean(p, f, dt):
     for _ in range(n):
         v = (x[3], x[4], x[5])
         a = (x[6], x[7], x[8])
-        j = jerk(p, v, a, drag, doppler)
-        am = (a[0] + 0.5 * h * j[0], a[1] + 0.5 * h * j[1], a[2] + 0.5 * h * j[2])
-        vm = (v[0] + 0.5 * h * a[0], v[1] + 0.5 * h * a[1], v[2] + 0.5 * h * a[2])
-        j = jerk(p, vm, am, drag, doppler)
+        vm, am, j = v, a, a
+        for stage in range(2):
+            j = jerk(p, vm, am, drag, doppler)
+            if stage == 0:
+                am = (a[0] + 0.5 * h * j[0], a[1] + 0.5 * h * j[1], a[2] + 0.5 * h * j[2])
+                vm = (v[0] + 0.5 * h * a[0], v[1] + 0.5 * h * a[1], v[2] + 0.5 * h * a[2])
         big = 0.0
         for i in range(3):
             x[i] += h * (v[i] + h * (0.5 * a[i] + h * j[i] / 6.0))

@@ -138,9 +138,7 @@ TRACKER_STATE = np.dtype(
         ("fix_status", "i8"),
         ("last_slot", "i8"),  # of the newest measurement
         ("count", "i8", 8),  # measurements by Status
-        ("in_z", "f8", 6),  # workspace
-        ("in_std", "f8", 2),
-        ("in_camera", "f8", 3),
+        ("incoming", MEASUREMENT),  # workspace
         ("out", PREDICTION),
     ],
     align=True,

@@ -125,21 +125,17 @@ def judge_position(p, f, m, nis, dx, dy, dz):
 
 
 @kernel
-def judge_velocity(p, f, m, variance):
-    """Is the velocity of fix m to be used? Refused ones widen the doubt, so that a real change is soon believed."""
-    x = f["x"]
-    P = f["P"]
-    z = m["z"]
-    dx, dy, dz = z[3] - x[3], z[4] - x[4], z[5] - x[5]
-    if nis3(P, 3, variance, dx, dy, dz) <= p["gate_vel"]:
+def judge_velocity(p, f, nis, wrong2):
+    """Is the velocity of a fix to be used? Three refused in a row are believed: the subject has really changed."""
+    if nis <= p["gate_vel"]:
         f["bad_vel"] = 0.0
         return True
     f["bad_vel"] += 1.0
     if f["bad_vel"] < 3.0:
         return False
     f["bad_vel"] = 0.0
-    for i in range(3):
-        P[3 + i, 3 + i] += dx * dx + dy * dy + dz * dz
+    for i in range(3, 6):
+        f["P"][i, i] += wrong2
     return True
 
 
@@ -154,15 +150,19 @@ def take_fix(p, f, m):
     vel_variance = p["fix_vel_std_m_s"] * p["fix_vel_std_m_s"]
     has_vel = m["has_vel"] != 0
     f["doppler"] += (1.0 if dt > 3.0 else 0.3) * ((1.0 if has_vel else 0.0) - f["doppler"])
-    use_vel = has_vel and judge_velocity(p, f, m, vel_variance)
-    dx, dy, dz = z[0] - x[0], z[1] - x[1], z[2] - x[2]
-    nis = nis3(f["P"], 0, pos_variance, dx, dy, dz)
-    use_pos = judge_position(p, f, m, nis, dx, dy, dz)
+    use_pos = use_vel = False
+    for o in range(0, 6, 3):
+        dx, dy, dz = z[o] - x[o], z[o + 1] - x[o + 1], z[o + 2] - x[o + 2]
+        nis = nis3(f["P"], o, pos_variance if o == 0 else vel_variance, dx, dy, dz)
+        if o == 0:
+            use_pos = judge_position(p, f, m, nis, dx, dy, dz)
+            if use_pos:
+                f["nis"] += 0.1 * (min(nis / 3.0, 5.0) - f["nis"])
+        elif has_vel:
+            use_vel = judge_velocity(p, f, nis, dx * dx + dy * dy + dz * dz)
     for i in range(6):
         if (i < 3 and use_pos) or (i >= 3 and use_vel):
             take_state(f, i, z[i] - x[i], pos_variance if i < 3 else vel_variance)
-    if use_pos:
-        f["nis"] += 0.1 * (min(nis / 3.0, 5.0) - f["nis"])
     if use_pos or use_vel:
         learn(p, f, dt)
         f["fix_t"] = f["use_t"] = m["t"]

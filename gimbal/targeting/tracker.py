@@ -24,7 +24,8 @@ __all__ = ["TRACKER_PARAMS", "TRACKER_STATE", "Status", "default_params", "track
 
 STEPS_A_TICK = 8
 POSE_S = 0.004  # the camera's attitude is kept this often: 0.5 s in all
-ACCEPTED, LATE, PENDING = 0, 2, 6
+FIX, BEARING = 1, 2
+PENDING = 6
 NONE, TRACKING, COASTING, LOST = 0, 1, 2, 3
 MIN_RANGE_M = 0.5
 
@@ -68,52 +69,58 @@ def pose_at(s, nav, nav_t, t):
 
 
 @kernel
-def take_beacon(p, s, sense):
-    """The fix of this tick, if it brings a new one."""
+def fix_waits(s, sense):
+    """Has SENSE a beacon fix not seen before? It then waits in ``incoming``."""
     if sense["beacon_valid"] == 0 or sense["beacon_arrival_ns"] == s["fix_seen_ns"]:
-        return
+        return False
     s["fix_seen_ns"] = sense["beacon_arrival_ns"]
-    z, std, zero = s["in_z"], s["in_std"], s["in_camera"]
+    m = s["incoming"]
+    m["kind"] = FIX
+    m["t"] = (sense["beacon_t_ns"] - s["epoch_ns"]) * 1e-9
+    m["has_vel"] = 1 if sense["beacon_no_vel"] == 0 else 0
     for i in range(3):
-        z[i] = sense["beacon_pos_N"][i]
-        z[3 + i] = sense["beacon_vel_N"][i]
-        zero[i] = 0.0
-    std[0] = sense["beacon_pos_std"] if sense["beacon_pos_std"] > 0.0 else 3.0
-    std[1] = sense["beacon_vel_std"]
-    has_vel = 1 if sense["beacon_no_vel"] == 0 else 0
-    t = (sense["beacon_t_ns"] - s["epoch_ns"]) * 1e-9
-    arrival = (sense["beacon_arrival_ns"] - s["epoch_ns"]) * 1e-9
-    status = admit(p, s, 1, 0, t, arrival, has_vel, z, std, zero)
-    s["fix_status"] = status
-    if status != PENDING:
-        s["count"][status] += 1
+        m["z"][i] = sense["beacon_pos_N"][i]
+        m["z"][3 + i] = sense["beacon_vel_N"][i]
+        m["camera_N"][i] = 0.0
+    m["std"][0] = sense["beacon_pos_std"] if sense["beacon_pos_std"] > 0.0 else 3.0
+    m["std"][1] = max(sense["beacon_vel_std"], 0.0)
+    return True
 
 
 @kernel
-def take_camera(p, s, sense, nav, nav_t):
-    """The bearing of this tick, if it brings a new one, with the attitude the camera had when it was exposed."""
+def bearing_waits(p, s, sense, nav, nav_t):
+    """Has SENSE a bearing not seen before? It waits in ``incoming``, turned with the attitude at its exposure."""
     if sense["bearing_valid"] == 0 or sense["bearing_arrival_ns"] == s["bearing_seen_ns"]:
-        return
+        return False
     s["bearing_seen_ns"] = sense["bearing_arrival_ns"]
-    t = (sense["bearing_t_ns"] - s["epoch_ns"]) * 1e-9
-    arrival = (sense["bearing_arrival_ns"] - s["epoch_ns"]) * 1e-9
-    found, q_NC, camera_N = pose_at(s, nav, nav_t, t)
-    if nav["valid"] == 0 or not found:
-        s["fix_status"] = LATE
-        s["count"][LATE] += 1
-        return
+    m = s["incoming"]
+    m["kind"] = BEARING
+    m["has_vel"] = 0
+    m["t"] = (sense["bearing_t_ns"] - s["epoch_ns"]) * 1e-9
+    found, q_NC, camera_N = pose_at(s, nav, nav_t, m["t"])
     x, y = sense["bearing_xy"][0], sense["bearing_xy"][1]
     los_N = q_rotate(q_NC, scale3((1.0, x, y), 1.0 / math.sqrt(1.0 + x * x + y * y)))
-    z, std = s["in_z"], s["in_std"]
     for i in range(3):
-        z[i] = los_N[i]
-        z[3 + i] = 0.0
-        s["in_camera"][i] = camera_N[i]
-    std[0], std[1] = sense["bearing_std"], p["rig_pos_std_m"]
-    status = admit(p, s, 2, 0, t, arrival, 0, z, std, s["in_camera"])
-    s["fix_status"] = status
-    if status != PENDING:
-        s["count"][status] += 1
+        m["z"][i] = los_N[i]
+        m["z"][3 + i] = 0.0
+        m["camera_N"][i] = camera_N[i]
+    m["std"][0], m["std"][1] = sense["bearing_std"], p["rig_pos_std_m"]
+    if nav["valid"] == 0 or not found:
+        m["t"] = -1e9  # no attitude kept for its time: too late to be of use
+    return True
+
+
+@kernel
+def take_in(p, s, sense, nav, nav_t):
+    """Store this tick's new measurements."""
+    for kind in range(FIX, BEARING + 1):
+        waits = fix_waits(s, sense) if kind == FIX else bearing_waits(p, s, sense, nav, nav_t)
+        if waits:
+            arrival = sense["beacon_arrival_ns"] if kind == FIX else sense["bearing_arrival_ns"]
+            status = admit(p, s, (arrival - s["epoch_ns"]) * 1e-9)
+            s["fix_status"] = status
+            if status != PENDING:
+                s["count"][status] += 1
 
 
 @kernel
@@ -169,8 +176,7 @@ def track(p, s, sense, nav, t_act_ns, target):
         s["epoch_ns"] = sense["t_ns"]
     nav_ns = nav["t_ns"] if nav["t_ns"] != 0 else sense["t_ns"]
     nav_t = (nav_ns - s["epoch_ns"]) * 1e-9
-    take_beacon(p, s, sense)
-    take_camera(p, s, sense, nav, nav_t)
+    take_in(p, s, sense, nav, nav_t)
     if nav["valid"] != 0:
         remember_pose(s, nav, nav_t)
     if run(p, s, STEPS_A_TICK) > 0 and s["fix_status"] == PENDING:

@@ -75,6 +75,7 @@ class RowCodec:
         shift = MESSAGE_HEADER.itemsize
         source, target = _copy_plan([s._replace(at=s.at + shift) for s in slots], dtype.itemsize, self.stride)
         self._source, self._target = source, target
+        self._fields = source.names or ()
         self.length = int(head["length"][0])
 
     def schema(self) -> bytes:
@@ -88,7 +89,7 @@ class RowCodec:
         messages = out.reshape(-1).view(self._target)
         messages["seq"], messages["log_ns"], messages["publish_ns"] = seq, log_ns, publish_ns
         raw = np.ascontiguousarray(rows).view(self._source)
-        for name in self._source.names:
+        for name in self._fields:
             messages[name] = raw[name]
         return out
 
@@ -106,7 +107,7 @@ class RowCodec:
         if not right.all():
             raise ValueError(f"message {int(np.flatnonzero(~right)[0])} of the chunk is no {self.message} message")
         raw = np.zeros(len(messages), self._source)
-        for name in self._source.names:
+        for name in self._fields:
             raw[name] = messages[name]
         return raw.view(self.dtype), headers
 

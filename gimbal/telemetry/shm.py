@@ -80,7 +80,7 @@ class Segment:
         except OSError as error:
             raise SharedMemoryError(
                 f"The shared-memory segment {self.path} ({(start + data_bytes) / 1e6:.1f} MB) can't be made: "
-                f"{error.strerror or error}. Free space in {folder()} or allow this user to write there and start again."
+                f"{error.strerror or error}. Free space in {folder()} or let this user write there, then start again."
             ) from error
         self._map = mmap.mmap(self._fd, start + data_bytes)
         view = memoryview(self._map)

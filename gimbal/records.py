@@ -153,7 +153,7 @@ NAV = _record(
     ("heading_valid", "u1"),  # heading tied to north well enough to point at a place
     ("status", "u4"),  # bits of estimation.attitude
     ("q_NC_est", "f8", 4),
-    ("correction_N", "f8", 3),  # rad, rotation that measurements added to q_NC_est this tick: q = exp(correction_N) q
+    ("smoothing_N", "f8", 3),  # rad: exp(smoothing_N) q_NC_est is the attitude without the steps of its corrections
     ("omega_NC_C_est", "f8", 3),  # rad/s, bias removed, newest sample
     ("accel_C_meas", "f8", 3),  # m/s², specific force, bias removed, newest sample
     ("vel_N_est", "f8", 3),

@@ -73,26 +73,26 @@ def _blockers(p, s, sense, meas, nav):
 def _judge(p, s, sense, meas, nav):
     """The first fault that holds, 0 if none. Motion-critical causes first."""
     if sense["wired_stop_open"]:
-        return Code.WIRED_STOP
+        return Code.WIRED_STOP.value
     if sense["link_lost"] & 1:
-        return Code.IMU_LINK_LOST
+        return Code.IMU_LINK_LOST.value
     if sense["link_lost"] & 2:
-        return Code.MOTOR_LINK_LOST
+        return Code.MOTOR_LINK_LOST.value
     if meas["imu_age_ns"] > p["imu_safe_ns"]:
-        return Code.IMU_SILENT
+        return Code.IMU_SILENT.value
     if meas["imu_status"] & 4:
-        return Code.IMU_FROZEN
+        return Code.IMU_FROZEN.value
     for a in range(3):
         if not meas["joint_valid"][a] or meas["joint_age_ns"][a] > p["joint_safe_ns"]:
-            return Code.MOTOR_SILENT
+            return Code.MOTOR_SILENT.value
         if sense["joint_valid"][a] and sense["motor_fault"][a] != 0:
-            return Code.MOTOR_FAULT
+            return Code.MOTOR_FAULT.value
         if sense["motor_temp_degC"][a] > p["hot_degC"]:
-            return Code.MOTOR_OVERHEAT
+            return Code.MOTOR_OVERHEAT.value
         if abs(nav["joint_rate_est"][a]) > p["overspeed"]:
-            return Code.OVERSPEED
+            return Code.OVERSPEED.value
     if not nav["valid"]:
-        return Code.ESTIMATOR_FAILED
+        return Code.ESTIMATOR_FAILED.value
     return 0
 
 
@@ -161,12 +161,12 @@ def supervise_state(p, s, sense, meas, nav, arbiter, control, dt_s, health):
             if p["start_armed"]:
                 arbiter["want_arm"] = 1
     if arbiter["want_stop"]:
-        _to_safe(s, Code.OPERATOR_STOP, now_ns)
+        _to_safe(s, Code.OPERATOR_STOP.value, now_ns)
     elif s["arm"] == Arm.ARMED:
         if fault != 0:
             _to_safe(s, fault, now_ns)
         elif _runaway(p, s, nav, control):
-            _to_safe(s, Code.RUNAWAY, now_ns)
+            _to_safe(s, Code.RUNAWAY.value, now_ns)
         elif arbiter["want_disarm"]:
             s["arm"] = Arm.IDLE
     elif s["arm"] == Arm.SAFE:

@@ -51,7 +51,8 @@ def _hold(s, q):
 @kernel
 def _operator_rate(s, rate_C, dt_s):
     """Turn the held attitude by the operator's rates about the camera's own axes; roll is kept as a bank."""
-    s["bank"] = math.remainder(s["bank"] + rate_C[0] * dt_s, 2.0 * math.pi)
+    bank = s["bank"] + rate_C[0] * dt_s
+    s["bank"] = bank - 2.0 * math.pi * math.floor(bank / (2.0 * math.pi) + 0.5)
     q = q_integrate(load4(s["q_hold"]), (0.0, rate_C[1], rate_C[2]), dt_s)
     _hold(s, q)
 
@@ -64,13 +65,13 @@ def choose_goal(p, s, arbiter, nav, target, q_now, dt_s, goal):
     reason = 0
     if asked == Mode.TRACK:
         if not nav["heading_valid"]:
-            mode = Mode.LOCK
-            reason = Code.HEADING_UNKNOWN
+            mode = Mode.LOCK.value
+            reason = Code.HEADING_UNKNOWN.value
         elif target["status"] == TargetStatus.NONE or target["status"] == TargetStatus.LOST:
-            mode = Mode.LOCK
-            reason = Code.TARGET_LOST
+            mode = Mode.LOCK.value
+            reason = Code.TARGET_LOST.value
         elif target["status"] == TargetStatus.COASTING:
-            reason = Code.TARGET_COASTING
+            reason = Code.TARGET_COASTING.value
     if arbiter["mode_changed"] or mode != s["mode"] or not s["held"]:
         if asked == Mode.LOCK or asked == Mode.TRACK:
             s["bank"] = 0.0

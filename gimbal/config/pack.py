@@ -1,0 +1,168 @@
+"""Validated config -> the packed PARAMS record that the compiled tick reads. The one place that knows both."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gimbal.config.schema import Rig
+from gimbal.control.allocation import NOTCHES
+from gimbal.control.disturbance import LINE
+from gimbal.estimation.profiles import default_params as estimation_params
+from gimbal.frames import AXES, AXIS_INDEX
+from gimbal.kernels.filters import lowpass_coefficients, notch_coefficients
+from gimbal.kernels.quat import q_from_euler, q_rotate
+from gimbal.loop.pipeline import PARAMS
+from gimbal.records import JointMode
+from gimbal.targeting.track_records import default_params as tracker_params
+from gimbal.units import DEG, G0, MS
+
+IDENTITY = [1.0, 0.0, 0.0, 0.0, 0.0]
+
+
+def pack_params(rig: Rig, *, start_armed: bool = False) -> np.ndarray:
+    """PARAMS (1,) for a rig; ``start_armed`` arms by itself after the self-test (the simulated rig)."""
+    params = np.zeros(1, PARAMS)
+    p = params[0]
+    p["dt_s"] = 1.0 / rig.loop_rate_hz
+    p["act_delay_ns"] = int(rig.delay.sample_to_torque_ms * MS)
+    p["unwind_1_s"] = 20.0
+    order = np.array([AXIS_INDEX[a] for a in rig.kinematic_order])
+    _pack_imu(p["imu"], rig)
+    p["estimation"] = estimation_params(
+        rig.estimation.profile,
+        1.0 / rig.loop_rate_hz,
+        gravity=rig.estimation.gravity_m_s2,
+        gyro_range=rig.imu.gyro_range_deg_s * DEG,
+        order=order,
+        bleed_s=3.0,
+        antenna_B=rig.gnss.antenna_m,
+    )[0]
+    p["tracker"] = tracker_params(
+        model=rig.targeting.model, coast_s=rig.targeting.coast_s, lost_s=rig.targeting.lost_s
+    )[0]
+    _pack_targeting(p, rig, order)
+    _pack_loops(p, rig)
+    _pack_allocation(p["allocation"], rig, order)
+    _pack_limits(p["limits"], rig)
+    _pack_supervisor(p["supervisor"], rig, start_armed)
+    return params
+
+
+def _pack_imu(p: np.void, rig: Rig) -> None:
+    roll, pitch, yaw = (a * DEG for a in rig.imu.mount_rpy_deg)
+    q_CI = q_from_euler(roll, pitch, yaw)
+    mount = np.array([q_rotate(q_CI, tuple(e)) for e in np.eye(3)]).T
+    p["gyro_CI"] = mount
+    p["accel_CI"] = mount
+    p["gyro_range"] = rig.imu.gyro_range_deg_s * DEG
+    p["accel_range"] = rig.imu.accel_range_g * G0
+    p["dt_s"] = 1.0 / rig.imu.rate_hz
+
+
+def _pack_targeting(p: np.void, rig: Rig, order: np.ndarray) -> None:
+    limits, targeting = rig.limits, rig.targeting
+    p["arbiter"]["lease_ns"] = 2_000 * MS
+    p["arbiter"]["rate_expiry_ns"] = int(rig.safety.rate_command_expiry_ms * MS)
+    p["arbiter"]["max_rate"] = limits.max_rate_deg_s * DEG
+    p["modes"]["order"] = order
+    p["modes"]["stow"] = [getattr(rig.joints, a).stow_deg * DEG for a in AXES]
+    p["modes"]["framing_right"] = targeting.framing_right_deg * DEG
+    p["modes"]["framing_down"] = targeting.framing_down_deg * DEG
+    p["modes"]["bandwidth_hand"] = 2.0 * math.pi * targeting.bandwidth_hand_hz
+    p["modes"]["bandwidth_track"] = 2.0 * math.pi * targeting.bandwidth_track_hz
+    p["profile"]["max_rate"] = limits.max_rate_deg_s * DEG
+    p["profile"]["max_accel"] = limits.max_accel_deg_s2 * DEG
+    p["profile"]["max_jerk"] = limits.max_jerk_deg_s3 * DEG
+
+
+def _pack_loops(p: np.void, rig: Rig) -> None:
+    c, rate = rig.control, rig.loop_rate_hz
+    p["pointing"]["gain"] = c.attitude_gain_1_s
+    p["pointing"]["max_rate"] = rig.limits.max_rate_deg_s * DEG
+    p["pid"]["p"] = c.rate_gain_1_s
+    p["pid"]["i"] = c.integral_gain_1_s2
+    p["pid"]["d"] = c.derivative_gain
+    p["pid"]["i_limit"] = 200.0
+    p["pid"]["gyro_lp"] = lowpass_coefficients(c.gyro_lowpass_hz, rate)
+    p["pid"]["d_lp"] = lowpass_coefficients(c.derivative_lowpass_hz, rate)
+    o = p["observer"]
+    o["on"] = c.observer_hz > 0
+    delay_s = rig.delay.sample_to_torque_ms * 1e-3 + 1.0 / (2 * math.pi * rig.motors.torque_bandwidth_hz)
+    delay_s += math.sqrt(2.0) / (2 * math.pi * rig.imu.bandwidth_hz)  # the gyro's own low-pass
+    o["delay_ticks"] = min(round(delay_s * rate), LINE - 1)
+    o["lp"] = lowpass_coefficients(c.observer_hz, rate) if c.observer_hz > 0 else IDENTITY
+
+
+def _pack_allocation(p: np.void, rig: Rig, order: np.ndarray) -> None:
+    c, rate, ff = rig.control, rig.loop_rate_hz, rig.control.feedforward
+    chain = p["chain"]
+    chain["order"] = order
+    for k, axis in enumerate(rig.kinematic_order):
+        body = getattr(rig.body, axis)
+        chain["mass"][k] = body.mass_kg
+        chain["inertia"][k] = body.inertia_kg_m2
+        chain["com"][k] = body.com_m
+        chain["origin"][k] = body.origin_m
+    f = p["friction"]
+    f["coulomb"] = rig.friction.coulomb_Nm
+    f["breakaway"] = rig.friction.breakaway_Nm
+    f["stribeck"] = rig.friction.stribeck_rad_s
+    f["viscous"] = rig.friction.viscous_Nm_s_rad
+    f["bristle"] = rig.friction.bristle_Nm_rad
+    f["bristle_damping"] = rig.friction.bristle_damping_Nm_s_rad
+    f["cable"] = rig.cable.spring_Nm_rad
+    for a, name in enumerate(AXES):
+        joint = getattr(rig.joints, name)
+        f["cable_mid"][a] = 0.0 if joint.continuous else 0.5 * (joint.min_deg + joint.max_deg) * DEG
+    f["friction_on"] = ff.friction and rig.friction.coulomb_Nm > 0
+    f["cable_on"] = ff.cable
+    p["sections"][:] = IDENTITY
+    used = [0, 0, 0]
+    for notch in c.notches:
+        a = AXIS_INDEX[notch.axis]
+        p["sections"][a, used[a]] = notch_coefficients(notch.centre_hz, rate, notch.width_hz, notch.depth)
+        used[a] += 1
+    for a in range(3):
+        if used[a] < NOTCHES:
+            p["sections"][a, used[a]] = lowpass_coefficients(c.torque_lowpass_hz, rate)
+    p["base_lp"] = lowpass_coefficients(c.base_accel_lowpass_hz, rate)
+    p["singularity_cos"] = rig.limits.singularity_cos
+    p["with_inertia"] = ff.inertia
+    p["with_imbalance"] = ff.imbalance
+    p["with_los"] = ff.line_of_sight
+
+
+def _pack_limits(p: np.void, rig: Rig) -> None:
+    torque = min(rig.limits.max_torque_Nm, rig.motors.peak_A * rig.motors.torque_constant_Nm_A)
+    p["max_torque"] = torque
+    for a, name in enumerate(AXES):
+        joint = getattr(rig.joints, name)
+        p["continuous"][a] = joint.continuous
+        p["max_rate"][a] = joint.max_rate_deg_s * DEG
+        p["rate_damping"][a] = 0.5
+        p["stop_min"][a] = joint.min_deg * DEG
+        p["stop_max"][a] = joint.max_deg * DEG
+        p["stop_width"][a] = joint.soft_stop_deg * DEG
+        p["stop_damping"][a] = 0.6
+
+
+def _pack_supervisor(p: np.void, rig: Rig, start_armed: bool) -> None:
+    safety = rig.safety
+    p["self_test_ns"] = 100 * MS
+    p["imu_predict_ns"] = int(safety.imu_predict_ms * MS)
+    p["imu_hold_ns"] = int(safety.imu_hold_ms * MS)
+    p["imu_safe_ns"] = int(safety.imu_safe_ms * MS)
+    p["joint_safe_ns"] = int(safety.motor_safe_ms * MS)
+    p["overspeed"] = safety.runaway_rate_deg_s * DEG
+    p["arm_rate_max"] = 200.0 * DEG
+    p["runaway_err"] = 15.0 * DEG
+    p["runaway_rate"] = 60.0 * DEG
+    p["runaway_ticks"] = max(1, round(0.010 * rig.loop_rate_hz))
+    p["hot_degC"] = rig.thermal.limit_degC
+    p["ramp_s"] = rig.limits.arm_ramp_s
+    p["safe_mode"] = JointMode.BRAKE if safety.safe_action == "brake" else JointMode.OFF
+    p["start_armed"] = start_armed
+    p["hold_damping"] = 0.3
+    p["hold_stiffness"] = 8.0

@@ -1,0 +1,230 @@
+"""THE tick: SENSE -> sensors -> estimation -> targeting -> control -> supervisor -> COMMAND, read top to bottom.
+
+No clock, no I/O, no allocation, no exception: the same inputs give the same bytes. The TICK row holds every input,
+so that a log replayed through this very function must give every output again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gimbal.control.allocation import ALLOCATION_PARAMS, ALLOCATION_STATE, allocate, allocation_reset, model_chain
+from gimbal.control.disturbance import OBSERVER_PARAMS, OBSERVER_STATE, observe, observer_reset, remember
+from gimbal.control.joint_kinematics import camera_acceleration
+from gimbal.control.limits import LIMITS_PARAMS, limit_torque
+from gimbal.control.pointing import POINTING_PARAMS, point, smooth_attitude
+from gimbal.control.rate_pid import PID_PARAMS, PID_STATE, pid_reset, pid_unwind, rate_pid
+from gimbal.control.supervisor import (
+    SUPERVISOR_PARAMS,
+    SUPERVISOR_STATE,
+    authority,
+    supervise_command,
+    supervise_state,
+)
+from gimbal.estimation.estimate import ESTIMATION_PARAMS, ESTIMATION_STATE, estimate
+from gimbal.faults import Code
+from gimbal.kernels.build import kernel
+from gimbal.kernels.joints import q_from_joints
+from gimbal.kernels.quat import load3, load4, q_unrotate, store3, store4
+from gimbal.records import MEAS, Arm, Mode
+from gimbal.sensors.encoders import ENCODER_STATE, measure_joints
+from gimbal.sensors.imu import IMU_PARAMS, IMU_STATE, measure_imu
+from gimbal.targeting.arbiter import ARBITER_PARAMS, ARBITER_STATE, arbitrate
+from gimbal.targeting.modes import MODES_PARAMS, MODES_STATE, choose_goal, pursuit
+from gimbal.targeting.profile import PROFILE_PARAMS, PROFILE_STATE, profile, profile_reset
+from gimbal.targeting.tracker import TRACKER_PARAMS, TRACKER_STATE, track
+
+PARAMS = np.dtype(
+    [
+        ("dt_s", "f8"),
+        ("act_delay_ns", "i8"),  # sample to torque: targets are predicted to the moment the command acts
+        ("unwind_1_s", "f8"),
+        ("imu", IMU_PARAMS),
+        ("estimation", ESTIMATION_PARAMS),
+        ("tracker", TRACKER_PARAMS),
+        ("arbiter", ARBITER_PARAMS),
+        ("modes", MODES_PARAMS),
+        ("profile", PROFILE_PARAMS),
+        ("pointing", POINTING_PARAMS),
+        ("pid", PID_PARAMS),
+        ("observer", OBSERVER_PARAMS),
+        ("allocation", ALLOCATION_PARAMS),
+        ("limits", LIMITS_PARAMS),
+        ("supervisor", SUPERVISOR_PARAMS),
+    ],
+    align=True,
+)
+STATE = np.dtype(
+    [
+        ("tick", "u8"),
+        ("meas", MEAS),
+        ("imu", IMU_STATE),
+        ("encoders", ENCODER_STATE),
+        ("estimation", ESTIMATION_STATE),
+        ("tracker", TRACKER_STATE),
+        ("arbiter", ARBITER_STATE),
+        ("modes", MODES_STATE),
+        ("profile", PROFILE_STATE),
+        ("pid", PID_STATE),
+        ("observer", OBSERVER_STATE),
+        ("allocation", ALLOCATION_STATE),
+        ("supervisor", SUPERVISOR_STATE),
+        ("demand_C", "f8", 3),
+        ("torque", "f8", 3),
+        ("scratch", "f8", 3),
+    ],
+    align=True,
+)
+
+
+@kernel
+def _start_from(s, q_NC, rate_C):
+    """Arming: everything with memory starts from where the camera is."""
+    profile_reset(s["profile"], q_NC, rate_C)
+    pid_reset(s["pid"])
+    observer_reset(s["observer"])
+    allocation_reset(s["allocation"])
+    s["modes"]["held"] = 0
+
+
+@kernel
+def _control(p, s, row, q_NC, rate_C):
+    """Attitude error -> rate -> acceleration demand -> joint torque, before limits, into state["torque"]."""
+    nav, setpoint, control = row["nav"], row["setpoint"], row["control"]
+    dt_s = p["dt_s"]
+    point(p["pointing"], q_NC, setpoint, control)
+    rate_pid(p["pid"], s["pid"], rate_C, control, dt_s, s["demand_C"])
+    observe(p["observer"], s["observer"], rate_C, dt_s)
+    for k in range(3):
+        s["demand_C"][k] -= s["observer"]["estimate"][k]
+        control["disturbance_est"][k] = s["observer"]["estimate"][k]
+    model_chain(p["allocation"], s["allocation"], nav, dt_s)
+    allocate(p["allocation"], s["allocation"], nav, load3(s["demand_C"]), load3(setpoint["accel_sp_C"]), dt_s)
+    gain = authority(s["supervisor"])
+    for a in range(3):
+        s["torque"][a] = gain * (s["allocation"]["feedback"][a] + s["allocation"]["feedforward"][a])
+        control["ff"][a] = s["allocation"]["feedforward"][a]
+    control["singularity_margin"] = s["allocation"]["chain"]["margin"]
+
+
+@kernel
+def _limit(p, s, row, dt_s):
+    """Limits, and what they took back out of the integrators and the observer's memory."""
+    nav, control = row["nav"], row["control"]
+    bits = limit_torque(p["limits"], nav, s["torque"], control["torque_lim"], control["saturated"])
+    if control["singularity_margin"] < p["allocation"]["singularity_cos"]:
+        bits |= 1 << Code.SINGULARITY
+    cut = False
+    order = p["allocation"]["chain"]["order"]
+    for k in range(3):
+        a = order[k]
+        s["scratch"][k] = control["torque_lim"][a] - s["torque"][a]
+        cut = cut or control["saturated"][a] != 0
+    if cut:
+        lost_B = camera_acceleration(
+            s["allocation"]["chain"], load3(s["scratch"]), s["allocation"]["joint_accel"]
+        )
+        q_BC = q_from_joints(order, nav["joint_angle_est"])
+        lost_C = q_unrotate(q_BC, lost_B)
+        pid_unwind(p["pid"], s["pid"], lost_C, dt_s, p["unwind_1_s"])
+        for k in range(3):
+            s["demand_C"][k] += lost_C[k]
+    remember(s["observer"], load3(s["demand_C"]))
+    return bits
+
+
+@kernel
+def step(params, state, sense, inbox, command, row):
+    """One tick.
+
+    Args:
+        params: (1,) PARAMS, read only.
+        state: (1,) STATE, changed in place.
+        sense, inbox: (1,) SENSE, INBOX: the inputs.
+        command: (1,) COMMAND: the output.
+        row: (1,) TICK: everything, for telemetry and replay; ``timing`` is left alone.
+    """
+    p, s, r = params[0], state[0], row[0]
+    nav, target, goal, setpoint, health = r["nav"], r["target"], r["goal"], r["setpoint"], r["health"]
+    dt_s = p["dt_s"]
+    r["sense"] = sense[0]
+    r["inbox"] = inbox[0]
+    r["tick"] = s["tick"]
+    r["t_ns"] = sense[0]["t_ns"]
+    now_ns = sense[0]["t_ns"]
+    s["tick"] += 1
+
+    # sensors: calibrated, in camera axes, with their age
+    meas = s["meas"]
+    measure_imu(p["imu"], s["imu"], r["sense"], meas)
+    measure_joints(s["encoders"], r["sense"], meas)
+
+    # estimation: attitude, rates, velocity, base motion
+    estimate(p["estimation"], s["estimation"], r["sense"], meas, nav)
+    q_NC = smooth_attitude(nav)
+    rate_C = load3(nav["omega_NC_C_est"])
+
+    # targeting: who asks for what, where the target will be, and a setpoint without jumps
+    arbitrate(p["arbiter"], s["arbiter"], now_ns, r["inbox"])
+    track(p["tracker"], s["tracker"], r["sense"], nav, now_ns + p["act_delay_ns"], target)
+    # SAFETY: the state machine, before anything is commanded
+    supervise_state(
+        p["supervisor"], s["supervisor"], r["sense"], meas, nav, s["arbiter"], r["control"], dt_s, health
+    )
+    armed = s["supervisor"]["arm"] == Arm.ARMED
+    if s["supervisor"]["armed_now"] or not armed:
+        _start_from(s, q_NC, rate_C)
+    choose_goal(
+        p["modes"], s["modes"], s["arbiter"], nav, target, load4(s["profile"]["q_NC_sp"]), dt_s, goal
+    )
+    if armed:
+        profile(
+            p["profile"],
+            s["profile"],
+            load4(goal["q_NC_goal"]),
+            load3(goal["rate_goal_C"]),
+            pursuit(p["modes"], goal["mode"]),
+            dt_s,
+        )
+    store4(setpoint["q_NC_sp"], load4(s["profile"]["q_NC_sp"]))
+    store3(setpoint["rate_sp_C"], load3(s["profile"]["rate_C"]))
+    store3(setpoint["accel_sp_C"], load3(s["profile"]["accel_C"]))
+
+    # control: torque for each joint, within limits
+    _control(p, s, r, q_NC, rate_C)
+    limits = _limit(p, s, r, dt_s)
+
+    # SAFETY: the supervisor has the last word
+    limits |= supervise_command(
+        p["supervisor"],
+        s["supervisor"],
+        meas,
+        nav,
+        p["limits"]["max_torque"],
+        goal["mode"] == Mode.OFF,
+        r["control"]["torque_lim"],
+        r["command"],
+    )
+    if goal["reason"] != 0 and goal["reason"] < 64:
+        limits |= 1 << goal["reason"]
+    if s["arbiter"]["rate_expired"]:
+        limits |= 1 << Code.COMMAND_EXPIRED
+    if s["profile"]["limited"] and armed:
+        limits |= 1 << Code.RATE_LIMIT
+    if meas["imu_status"] & 1:
+        limits |= 1 << Code.IMU_CLIPPED
+    health["limits"] = limits
+    command[0] = r["command"]
+
+
+def new_state(params: np.ndarray) -> np.ndarray:
+    """A zeroed STATE with the estimator, tracker and mode as ``params`` asks: what a run starts from."""
+    from gimbal.estimation.estimate import estimate_reset
+    from gimbal.targeting.tracker import tracker_reset
+
+    state = np.zeros(1, STATE)
+    estimate_reset(params[0]["estimation"], state[0]["estimation"])
+    tracker_reset(params[0]["tracker"], state[0]["tracker"])
+    state["profile"]["q_NC_sp"][0, 0] = 1.0
+    state["modes"]["q_hold"][0, 0] = 1.0
+    return state

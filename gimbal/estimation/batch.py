@@ -1,0 +1,113 @@
+"""The same estimator over arrays: ``gimbal.estimate_attitude``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gimbal.estimation.attitude import heading_std, tilt_std
+from gimbal.estimation.layout import ESTIMATION_STATE
+from gimbal.estimation.mm_gnss import offer_fix
+from gimbal.estimation.profiles import default_params
+from gimbal.estimation.step import sample, work
+from gimbal.kernels.build import kernel
+from gimbal.kernels.quat import q_rotate, store3
+
+
+@dataclass(frozen=True)
+class Attitude:
+    """Result of :func:`estimate_attitude`, one row per IMU sample."""
+
+    q_NC: np.ndarray  # (n, 4) Hamilton, scalar first, C-vectors to N
+    gyro_bias: np.ndarray  # (n, 3) rad/s
+    tilt_std: np.ndarray  # (n,) rad
+    heading_std: np.ndarray  # (n,) rad
+    status: np.ndarray  # (n,) uint32, bits of gimbal.estimation.layout
+    notes: tuple[str, ...] = ()  # what was odd about the input
+
+
+@kernel
+def run(params, state, gyro, accel, mag, dt, fix_k, fix_ns, fix_vel, fix_std, out_q, out_bg, out_std, out_status):
+    """All samples through the step. mag and fixes may be empty arrays; fix_k is the first row that knows the fix."""
+    p = params[0]
+    s = state[0]
+    n = gyro.shape[0]
+    j = 0
+    zero = (0.0, 0.0, 0.0)
+    dt_ns = dt * 1e9
+    for k in range(n):
+        t_ns = int(k * dt_ns + 0.5)
+        sample(
+            p,
+            s,
+            (gyro[k, 0], gyro[k, 1], gyro[k, 2]),
+            (accel[k, 0], accel[k, 1], accel[k, 2]),
+            (t_ns - s["t_ns"]) * 1e-9,
+            t_ns,
+        )
+        while j < fix_k.shape[0] and fix_k[j] <= k:
+            store3(s["course_x"], q_rotate((s["q"][0], s["q"][1], s["q"][2], s["q"][3]), (1.0, 0.0, 0.0)))
+            offer_fix(s, fix_ns[j], (fix_vel[j, 0], fix_vel[j, 1], fix_vel[j, 2]), zero, fix_std[j], 0.0)
+            j += 1
+        work(p, s)
+        for i in range(4):
+            out_q[k, i] = s["q"][i]
+        for i in range(3):
+            out_bg[k, i] = s["bg"][i]
+        out_std[k, 0] = tilt_std(s)
+        out_std[k, 1] = heading_std(s)
+        out_status[k] = s["status"]
+
+
+def estimate_attitude(
+    gyro,
+    accel,
+    rate_hz,
+    *,
+    mag=None,
+    gnss_t=None,
+    gnss_vel_N=None,
+    gnss_vel_std=None,
+    profile=None,
+    gravity_m_s2=9.80665,
+    _changes=None,
+):
+    gyro = np.ascontiguousarray(gyro, float)
+    accel = np.ascontiguousarray(accel, float)
+    n = len(gyro)
+    prof = profile or ("handheld" if gnss_t is None else "flight")
+    p = default_params(prof, 1.0 / rate_hz, gravity=gravity_m_s2, **(_changes or {}))
+    s = np.zeros(1, ESTIMATION_STATE)
+    if gnss_t is None:
+        gnss_t = np.zeros(0)
+        gnss_vel_N = np.zeros((0, 3))
+    gnss_t = np.asarray(gnss_t, float)
+    std = (
+        np.full(len(gnss_t), 0.39) if gnss_vel_std is None else np.broadcast_to(gnss_vel_std, len(gnss_t)).astype(float)
+    )
+    fix_k = np.ceil(np.round(gnss_t * rate_hz, 6)).astype(np.int64)
+    m = np.zeros((0, 3)) if mag is None else np.ascontiguousarray(mag, float)
+    out_q = np.empty((n, 4))
+    out_bg = np.empty((n, 3))
+    out_std = np.empty((n, 2))
+    out_s = np.zeros(n, np.uint32)
+    run(
+        p,
+        s,
+        gyro,
+        accel,
+        m,
+        1.0 / rate_hz,
+        fix_k,
+        np.round(gnss_t * 1e9).astype(np.int64),
+        np.ascontiguousarray(gnss_vel_N, float),
+        std,
+        out_q,
+        out_bg,
+        out_std,
+        out_s,
+    )
+    r = Attitude(out_q, out_bg, out_std[:, 0], out_std[:, 1], out_s)
+    object.__setattr__(r, "s", s)
+    return r

@@ -1,0 +1,212 @@
+"""The plant's compiled entries: prime (state at the start), advance (n substeps), read and truth.
+
+A substep integrates with the accelerations found at its start (semi-implicit Euler: rates first, then angles with
+the new rates), then evaluates base, chain, torques and sensors at its end. So a sample stamped t is the state at t,
+and a command that becomes effective at t acts on the motion after t.
+"""
+
+from __future__ import annotations
+
+from gimbal.kernels.build import kernel
+from gimbal.plant.body import accelerate, chain, evaluate_base
+from gimbal.plant.motor import apply_commands, load_torque, motor_torques, temperatures
+from gimbal.plant.sensors import encoder_step, fill_truth, imu_step, settle_imu, slow_sensors, take_fix
+from gimbal.plant.spline import dot6, place, weights
+
+
+@kernel
+def _wind(p, s, tab):
+    table = p["wind"]
+    if table["rows"] == 0:
+        return (0.0, 0.0, 0.0)
+    i, f, _ = place(table, float(s["t_ns"] - p["t0_ns"]) * 1e-9)
+    w = weights(f)
+    at = table["at"] + (i - 2) * 3
+    return (dot6(tab, at, 3, w), dot6(tab, at + 1, 3, w), dot6(tab, at + 2, 3, w))
+
+
+@kernel
+def _evaluate(p, s, tab):
+    """Accelerations at the state's time, torques of the motors given."""
+    evaluate_base(p, s, tab)
+    chain(p, s)
+    u = (
+        s["torque"][0] + load_torque(p, s, 0),
+        s["torque"][1] + load_torque(p, s, 1),
+        s["torque"][2] + load_torque(p, s, 2),
+    )
+    accelerate(p, s, u, _wind(p, s, tab))
+
+
+@kernel
+def evaluate(params, state, tables):
+    """Base, chain and accelerations at the state's time."""
+    _evaluate(params[0], state[0], tables)
+
+
+@kernel
+def prime(params, state, tables):
+    """Evaluate the state at its start and settle the sensors on it, with a first sample of each."""
+    p = params[0]
+    s = state[0]
+    _evaluate(p, s, tables)
+    settle_imu(p, s)
+    imu_step(p, s)
+    for i in range(s["enc_angle"].shape[0]):  # as if at rest before the start
+        s["step"] = i
+        for k in range(3):
+            s["pll_angle"][k] = s["motor_angle"][k]
+            s["pll_rate"][k] = s["motor_rate"][k]
+        encoder_step(p, s)
+    s["step"] = 0
+    slow_sensors(p, s, tables)
+
+
+@kernel
+def _advance(p, s, tables, n):
+    h = p["h_s"]
+    for _ in range(n):
+        for k in range(3):
+            s["rate"][k] += h * s["accel"][k]
+            s["angle"][k] += h * s["rate"][k]
+            s["motor_rate"][k] += h * s["motor_accel"][k]
+            s["motor_angle"][k] += h * s["motor_rate"][k]
+        s["t_ns"] += p["h_ns"]
+        s["step"] += 1
+        motor_torques(p, s, apply_commands(p, s))
+        _evaluate(p, s, tables)
+        imu_step(p, s)
+        encoder_step(p, s)
+    temperatures(p, s, h * n)
+    slow_sensors(p, s, tables)
+
+
+@kernel
+def queue(p, s, command, delay_ns):
+    """Put a COMMAND on its way; it is effective delay_ns from now, never before the one ahead of it."""
+    size = s["pend_ns"].size
+    if s["pend_tail"] - s["pend_head"] >= size:
+        s["pend_head"] += 1
+    at = s["t_ns"] + delay_ns
+    if s["pend_tail"] > s["pend_head"]:
+        at = max(at, s["pend_ns"][(s["pend_tail"] - 1) % size])
+    i = s["pend_tail"] % size
+    s["pend_ns"][i] = at
+    for k in range(3):
+        s["pend_mode"][i, k] = command["mode"][k]
+        s["pend_torque"][i, k] = command["joint_torque_cmd"][k]
+        s["pend_rate"][i, k] = command["joint_rate_cmd"][k]
+        s["pend_angle"][i, k] = command["joint_angle_cmd"][k]
+    s["pend_tail"] += 1
+
+
+@kernel
+def enqueue(params, state, command, delay_ns):
+    """Put a COMMAND (one-element array) on its way."""
+    queue(params[0], state[0], command[0], delay_ns)
+
+
+@kernel
+def advance(params, state, tables, n):
+    """n substeps with the commands already on their way."""
+    _advance(params[0], state[0], tables, n)
+
+
+@kernel
+def write(params, state, tables, command, delay_ns, n):
+    """Queue the tick's COMMAND (one-element array) and advance by n substeps."""
+    queue(params[0], state[0], command[0], delay_ns)
+    _advance(params[0], state[0], tables, n)
+
+
+@kernel
+def truth(params, state, tables, row):
+    """Fill a TRUTH record (one-element array)."""
+    fill_truth(params[0], state[0], tables, row[0])
+
+
+@kernel
+def joints(p, s, sense):
+    """Joint readings as old as the encoder's delay."""
+    back = min((p["encoder_delay_ns"] + p["h_ns"] // 2) // p["h_ns"], s["enc_angle"].shape[0] - 1)
+    size = s["enc_angle"].shape[0]
+    i = (s["step"] - back + size) % size
+    for k in range(3):
+        sense["joint_valid"][k] = 1
+        sense["joint_t_ns"][k] = s["t_ns"] - back * p["h_ns"]
+        sense["joint_angle"][k] = s["enc_angle"][i, k]
+        sense["joint_rate"][k] = s["enc_rate"][i, k]
+        sense["joint_torque_applied"][k] = s["enc_torque"][i, k]
+        sense["motor_temp_degC"][k] = s["winding_degC"][k]
+        sense["motor_fault"][k] = s["fault"][k]
+    sense["bus_V"] = s["bus_V"]
+
+
+@kernel
+def read_joints(params, state, sense):
+    """Only the joint part of SENSE."""
+    joints(params[0], state[0], sense[0])
+
+
+@kernel
+def _fix_std(c):
+    walk = c["walk_std_m"]
+    return (walk * walk + c["white_m"] * c["white_m"]) ** 0.5
+
+
+@kernel
+def read(params, state, tables, sense):
+    """Fill a zeroed SENSE record (one-element array) with what has arrived by now."""
+    p = params[0]
+    s = state[0]
+    r = sense[0]
+    t = s["t_ns"]
+    r["t_ns"] = t
+    n = s["imu_tail"] - s["imu_head"]
+    if n > r["imu_t_ns"].size:
+        s["imu_head"] = s["imu_tail"] - r["imu_t_ns"].size
+        n = r["imu_t_ns"].size
+        r["imu_status"] |= 2
+    for j in range(n):
+        i = (s["imu_head"] + j) % s["imu_t_ns"].size
+        r["imu_t_ns"][j] = s["imu_t_ns"][i]
+        if s["imu_clipped"][i]:
+            r["imu_status"] |= 1
+        for k in range(3):
+            r["imu_gyro_I"][j, k] = s["imu_gyro"][i, k]
+            r["imu_accel_I"][j, k] = s["imu_accel"][i, k]
+    r["imu_n"] = n
+    s["imu_head"] = s["imu_tail"]
+    joints(p, s, r)
+    i = take_fix(s["gnss"], t)
+    if i >= 0:
+        f = s["gnss"]
+        r["gnss_valid"] = 1
+        r["gnss_t_ns"] = f["t_ns"][i]
+        r["gnss_arrival_ns"] = f["arrival_ns"][i]
+        for k in range(3):
+            r["gnss_pos_N"][k] = f["pos_N"][i, k]
+            r["gnss_vel_N"][k] = f["vel_N"][i, k]
+        r["gnss_pos_std"] = _fix_std(p["gnss"])
+        r["gnss_vel_std"] = p["gnss"]["vel_std_m_s"]
+    i = take_fix(s["beacon"], t)
+    if i >= 0:
+        f = s["beacon"]
+        r["beacon_valid"] = 1
+        r["beacon_t_ns"] = f["t_ns"][i]
+        r["beacon_arrival_ns"] = f["arrival_ns"][i]
+        for k in range(3):
+            r["beacon_pos_N"][k] = f["pos_N"][i, k]
+            r["beacon_vel_N"][k] = f["vel_N"][i, k]
+        r["beacon_pos_std"] = _fix_std(p["beacon"])
+        r["beacon_vel_std"] = p["beacon"]["vel_std_m_s"]
+    if s["box_head"] != s["box_tail"]:
+        i = s["box_head"] % s["box_t_ns"].size
+        if s["box_t_ns"][i] + p["box_delay_ns"] <= t:
+            s["box_head"] += 1
+            r["bearing_valid"] = 1
+            r["bearing_t_ns"] = s["box_t_ns"][i]
+            r["bearing_arrival_ns"] = s["box_t_ns"][i] + p["box_delay_ns"]
+            r["bearing_xy"][0] = s["box_xy"][i, 0]
+            r["bearing_xy"][1] = s["box_xy"][i, 1]
+            r["bearing_std"] = s["box_std"][i]

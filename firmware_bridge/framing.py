@@ -29,12 +29,12 @@ def _crc8_table(poly: int) -> bytes:
     return bytes(table)
 
 
-_CRC8_97 = _crc8_table(0x97)
+CRC8_97 = _crc8_table(0x97)
 
 
-def crc8_97(data: bytes) -> int:
-    """CRC-8, polynomial 0x97, initial 0: moteus text lines."""
-    table, crc = _CRC8_97, 0
+def crc8_97(data: bytes, crc: int = 0) -> int:
+    """CRC-8, polynomial 0x97, initial 0: moteus text lines. ``crc``: of what came before."""
+    table = CRC8_97
     for byte in data:
         crc = table[crc ^ byte]
     return crc

@@ -90,25 +90,35 @@ def imu_sample(p, s, w, f):
 
 
 @kernel
-def encoder_reading(p, s, k):
-    """The magnetic encoder's angle: once-per-turn error, then quantised."""
-    angle = s["motor_angle"][k]
+def encoder_reading(p, angle, k):
+    """The magnetic encoder's reading of an angle: once-per-turn error, then quantised."""
     angle += p["encoder_error"] * math.sin(angle + p["encoder_phase"][k])
     return p["encoder_step"] * math.floor(angle / p["encoder_step"] + 0.5)
 
 
 @kernel
+def settle_encoders(s):
+    """History as if the joints had been where they are."""
+    for k in range(3):
+        s["pll_angle"][k] = s["motor_angle"][k]
+        s["pll_rate"][k] = s["motor_rate"][k]
+        for i in range(s["enc_angle"].shape[0]):
+            s["enc_angle"][i, k] = s["motor_angle"][k]
+            s["enc_rate"][i, k] = s["motor_rate"][k]
+            s["enc_torque"][i, k] = s["torque"][k]
+
+
+@kernel
 def encoder_step(p, s):
-    """Record the joints' readings of this substep; the device's rate comes from a tracking loop on them."""
+    """Record the joints of this substep; the device's rate comes from a tracking loop on its readings."""
     h = p["h_s"]
     i = s["step"] % s["enc_angle"].shape[0]
     for k in range(3):
-        angle = encoder_reading(p, s, k)
         predicted = s["pll_angle"][k] + h * s["pll_rate"][k]
-        error = angle - predicted
+        error = encoder_reading(p, s["motor_angle"][k], k) - predicted
         s["pll_angle"][k] = predicted + h * p["pll_p"] * error
         s["pll_rate"][k] += h * p["pll_i"] * error
-        s["enc_angle"][i, k] = angle
+        s["enc_angle"][i, k] = s["motor_angle"][k]
         s["enc_rate"][i, k] = s["pll_rate"][k]
         s["enc_torque"][i, k] = s["torque"][k]
 

@@ -50,11 +50,12 @@ class Plant:
             p["box_period_ns"] = round(1e9 / rig.camera.box_rate_hz)
         self.state = assemble.state(p, seed, t0_ns)
         s = self.state[0]
-        # evaluate the base alone, put the joints where the camera is level and still, then start
-        step.evaluate(self.params, self.state, self.tables)
-        angle, rate = assemble.level_joints(p, s["q_NB"], s["omega_NB_B"])
-        self.place(angle, rate)
         self._command = np.zeros(1, records.COMMAND)
+        # evaluate the base alone, put the joints where the camera is level and still, then start
+        start = self.state.copy()
+        step.run(self.params, start, self.tables, self._command, -1, 0)
+        angle, rate = assemble.level_joints(p, start[0]["q_NB"], start[0]["omega_NB_B"])
+        self.place(angle, rate)
         self._row = np.zeros(1, TRUTH)
         self._sense = np.zeros(1, records.SENSE)
         self._delay_ns = round(command_delay_s * 1e9)
@@ -66,7 +67,7 @@ class Plant:
         s = self.state[0]
         s["angle"] = s["motor_angle"] = joint_angle
         s["rate"] = s["motor_rate"] = joint_rate
-        step.prime(self.params, self.state, self.tables)
+        step.run(self.params, self.state, self.tables, self._command, -1, 0)
 
     @property
     def t_ns(self) -> int:
@@ -78,7 +79,7 @@ class Plant:
         n = math.floor(self._carry_s / self._h_s + 1e-6)
         if n > 0:
             self._carry_s -= n * self._h_s
-            step.advance(self.params, self.state, self.tables, n)
+            step.run(self.params, self.state, self.tables, self._command, -1, n)
         return int(self.state[0]["t_ns"])
 
     def set_joint_command(

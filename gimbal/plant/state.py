@@ -190,7 +190,6 @@ STATE = _record(
     ("pll_rate", "f8", 3),
     # IMU
     ("imu_next_ns", "i8"),
-    ("imu_due_ns", "f8"),
     ("imu_head", "i8"),
     ("imu_tail", "i8"),
     ("imu_t_ns", "i8", IMU_RING),

@@ -1,4 +1,4 @@
-"""The plant's compiled entries: prime (state at the start), advance (n substeps), read and truth.
+"""The plant's compiled entries: run (substeps), read, read_joints and truth.
 
 A substep integrates with the accelerations found at its start (semi-implicit Euler: rates first, then angles with
 the new rates), then evaluates base, chain, torques and sensors at its end. So a sample stamped t is the state at t,
@@ -10,7 +10,16 @@ from __future__ import annotations
 from gimbal.kernels.build import kernel
 from gimbal.plant.body import accelerate, chain, evaluate_base
 from gimbal.plant.motor import apply_commands, load_torque, motor_torques, temperatures
-from gimbal.plant.sensors import encoder_step, fill_truth, imu_step, settle_imu, slow_sensors, take_fix
+from gimbal.plant.sensors import (
+    encoder_reading,
+    encoder_step,
+    fill_truth,
+    imu_step,
+    settle_encoders,
+    settle_imu,
+    slow_sensors,
+    take_fix,
+)
 from gimbal.plant.spline import dot6, place, weights
 
 
@@ -26,63 +35,7 @@ def _wind(p, s, tab):
 
 
 @kernel
-def _evaluate(p, s, tab):
-    """Accelerations at the state's time, torques of the motors given."""
-    evaluate_base(p, s, tab)
-    chain(p, s)
-    u = (
-        s["torque"][0] + load_torque(p, s, 0),
-        s["torque"][1] + load_torque(p, s, 1),
-        s["torque"][2] + load_torque(p, s, 2),
-    )
-    accelerate(p, s, u, _wind(p, s, tab))
-
-
-@kernel
-def evaluate(params, state, tables):
-    """Base, chain and accelerations at the state's time."""
-    _evaluate(params[0], state[0], tables)
-
-
-@kernel
-def prime(params, state, tables):
-    """Evaluate the state at its start and settle the sensors on it, with a first sample of each."""
-    p = params[0]
-    s = state[0]
-    _evaluate(p, s, tables)
-    settle_imu(p, s)
-    imu_step(p, s)
-    for i in range(s["enc_angle"].shape[0]):  # as if at rest before the start
-        s["step"] = i
-        for k in range(3):
-            s["pll_angle"][k] = s["motor_angle"][k]
-            s["pll_rate"][k] = s["motor_rate"][k]
-        encoder_step(p, s)
-    s["step"] = 0
-    slow_sensors(p, s, tables)
-
-
-@kernel
-def _advance(p, s, tables, n):
-    h = p["h_s"]
-    for _ in range(n):
-        for k in range(3):
-            s["rate"][k] += h * s["accel"][k]
-            s["angle"][k] += h * s["rate"][k]
-            s["motor_rate"][k] += h * s["motor_accel"][k]
-            s["motor_angle"][k] += h * s["motor_rate"][k]
-        s["t_ns"] += p["h_ns"]
-        s["step"] += 1
-        motor_torques(p, s, apply_commands(p, s))
-        _evaluate(p, s, tables)
-        imu_step(p, s)
-        encoder_step(p, s)
-    temperatures(p, s, h * n)
-    slow_sensors(p, s, tables)
-
-
-@kernel
-def queue(p, s, command, delay_ns):
+def _queue(p, s, command, delay_ns):
     """Put a COMMAND on its way; it is effective delay_ns from now, never before the one ahead of it."""
     size = s["pend_ns"].size
     if s["pend_tail"] - s["pend_head"] >= size:
@@ -101,22 +54,54 @@ def queue(p, s, command, delay_ns):
 
 
 @kernel
+def _integrate(p, s):
+    """Rates with the old accelerations, angles with the new rates."""
+    h = p["h_s"]
+    for k in range(3):
+        s["rate"][k] += h * s["accel"][k]
+        s["angle"][k] += h * s["rate"][k]
+        s["motor_rate"][k] += h * s["motor_accel"][k]
+        s["motor_angle"][k] += h * s["motor_rate"][k]
+    s["t_ns"] += p["h_ns"]
+    s["step"] += 1
+
+
+@kernel
+def run(params, state, tables, command, delay_ns, n):
+    """The one heavy entry, so that it is compiled once.
+
+    Args:
+        params, state: one-element records; tables: flat spline coefficients.
+        command: one-element COMMAND, queued for delay_ns from now; not looked at when delay_ns < 0.
+        n: substeps to advance; 0 evaluates the state where it is and settles the sensors on it.
+    """
+    p = params[0]
+    s = state[0]
+    if delay_ns >= 0:
+        _queue(p, s, command[0], delay_ns)
+    for _ in range(max(n, 1)):
+        if n > 0:
+            _integrate(p, s)
+            motor_torques(p, s, apply_commands(p, s))
+        evaluate_base(p, s, tables)
+        chain(p, s)
+        for k in range(3):
+            load_torque(p, s, k)
+        u = (s["torque"][0] + s["load"][0], s["torque"][1] + s["load"][1], s["torque"][2] + s["load"][2])
+        accelerate(p, s, u, _wind(p, s, tables))
+        if n == 0:
+            settle_imu(p, s)
+            settle_encoders(s)
+        imu_step(p, s)
+        encoder_step(p, s)
+    temperatures(p, s, p["h_s"] * n)
+    slow_sensors(p, s, tables)
+
+
+@kernel
 def enqueue(params, state, command, delay_ns):
-    """Put a COMMAND (one-element array) on its way."""
-    queue(params[0], state[0], command[0], delay_ns)
-
-
-@kernel
-def advance(params, state, tables, n):
-    """n substeps with the commands already on their way."""
-    _advance(params[0], state[0], tables, n)
-
-
-@kernel
-def write(params, state, tables, command, delay_ns, n):
-    """Queue the tick's COMMAND (one-element array) and advance by n substeps."""
-    queue(params[0], state[0], command[0], delay_ns)
-    _advance(params[0], state[0], tables, n)
+    """Put a COMMAND (one-element array) on its way without advancing."""
+    _queue(params[0], state[0], command[0], delay_ns)
 
 
 @kernel
@@ -126,17 +111,21 @@ def truth(params, state, tables, row):
 
 
 @kernel
-def joints(p, s, sense):
-    """Joint readings as old as the encoder's delay."""
-    back = min((p["encoder_delay_ns"] + p["h_ns"] // 2) // p["h_ns"], s["enc_angle"].shape[0] - 1)
+def _joints(p, s, sense):
+    """Joint readings as old as the encoder's delay, between the substeps around it."""
     size = s["enc_angle"].shape[0]
-    i = (s["step"] - back + size) % size
+    back = float(p["encoder_delay_ns"]) / float(p["h_ns"])
+    i = int(back)
+    f = back - float(i)
+    new = (s["step"] - i) % size
+    old = (s["step"] - i - 1) % size
     for k in range(3):
         sense["joint_valid"][k] = 1
-        sense["joint_t_ns"][k] = s["t_ns"] - back * p["h_ns"]
-        sense["joint_angle"][k] = s["enc_angle"][i, k]
-        sense["joint_rate"][k] = s["enc_rate"][i, k]
-        sense["joint_torque_applied"][k] = s["enc_torque"][i, k]
+        sense["joint_t_ns"][k] = s["t_ns"] - p["encoder_delay_ns"]
+        angle = s["enc_angle"][new, k] * (1.0 - f) + s["enc_angle"][old, k] * f
+        sense["joint_angle"][k] = encoder_reading(p, angle, k)
+        sense["joint_rate"][k] = s["enc_rate"][new, k] * (1.0 - f) + s["enc_rate"][old, k] * f
+        sense["joint_torque_applied"][k] = s["enc_torque"][new, k] * (1.0 - f) + s["enc_torque"][old, k] * f
         sense["motor_temp_degC"][k] = s["winding_degC"][k]
         sense["motor_fault"][k] = s["fault"][k]
     sense["bus_V"] = s["bus_V"]
@@ -145,7 +134,7 @@ def joints(p, s, sense):
 @kernel
 def read_joints(params, state, sense):
     """Only the joint part of SENSE."""
-    joints(params[0], state[0], sense[0])
+    _joints(params[0], state[0], sense[0])
 
 
 @kernel
@@ -177,7 +166,7 @@ def read(params, state, tables, sense):
             r["imu_accel_I"][j, k] = s["imu_accel"][i, k]
     r["imu_n"] = n
     s["imu_head"] = s["imu_tail"]
-    joints(p, s, r)
+    _joints(p, s, r)
     i = take_fix(s["gnss"], t)
     if i >= 0:
         f = s["gnss"]

@@ -19,7 +19,7 @@ class PlantRig:
     """A simulated rig.
 
     Delay: ``read`` hands over the IMU samples up to this very tick, so the newest is 0 ms old (at 1 kHz), and a command
-    acts on the torque loop's input ``delay.sample_to_torque_ms`` after its tick: sensor reading, loop and wire together.
+    acts on the torque loop's input ``delay.sample_to_torque_ms`` after its tick: reading, loop and wire together.
 
     Args:
         rig_config: the rig as it truly is (the controller may believe another).
@@ -65,8 +65,8 @@ class PlantRig:
         order = tuple(info.get("kinematic_order", self._config.kinematic_order))
         if order != tuple(self._config.kinematic_order):
             raise ConfigError(
-                f"The simulated rig {self._config.name!r} has kinematic_order {list(self._config.kinematic_order)}, but "
-                f"the loop was started with {list(order)}. Give both the same rig file."
+                f"The simulated rig {self._config.name!r} has kinematic_order {list(self._config.kinematic_order)}, "
+                f"but the loop was started with {list(order)}. Give both the same rig file."
             )
         self._substeps = substeps
         self._tick = 0
@@ -81,7 +81,7 @@ class PlantRig:
             motion=self._motion,
         )
         self._p, self._s, self._t = self.plant.params, self.plant.state, self.plant.tables
-        self._write, self._read, self._truth = step.write, step.read, step.truth
+        self._write, self._read, self._truth = step.run, step.read, step.truth
 
     def read(self, sense: np.ndarray) -> int:
         self._read(self._p, self._s, self._t, sense)

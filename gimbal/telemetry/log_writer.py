@@ -126,6 +126,7 @@ class LogWriter:
             self._check_space("can't be started")
             values = {k: v if isinstance(v, str) else json.dumps(v) for k, v in facts.items()}
             self._file.add_metadata("gimbal", values)
+            self._file.attach("header.json", "application/json", json.dumps(facts).encode())
             self._file.attach("layouts.json", "application/json", text)
             self._file.attach("params.bin", "application/octet-stream", params.tobytes())
             for name, content in attachments.items():
@@ -150,6 +151,12 @@ class LogWriter:
         self.rows += 1
         if self._filled == BLOCK:
             self.flush(sync=False)
+
+    def write(self, row: np.ndarray, state: np.ndarray) -> None:
+        """After a lock-step tick: its row, and the State it left, of which every 1000th is kept."""
+        self.append(row)
+        if self.rows % STATE_EVERY == 0:
+            self.write_state(state, t_ns=int(row["t_ns"][0]))
 
     def write_rows(self, rows: np.ndarray, first_index: int) -> None:
         """Rows (n,) whose first has the ring's index ``first_index``. They are kept until ``flush``."""
@@ -217,6 +224,11 @@ class LogWriter:
             f"The log {self.path} {what}: {reason}. {self._kept()} "
             "Give a folder that exists, is writable and has space, and that holds no log of this name."
         ).replace("  ", " ")
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return self._file.size
 
     def close(self, reason: str = "closed") -> None:
         """Flush, write the file's end and close it. ``reason`` is kept in the log. Safe to call twice."""

@@ -14,7 +14,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import zstandard
@@ -109,7 +109,14 @@ class McapWriter:
     def finish(self) -> None:
         """Write the summary and the footer. The file is complete after this."""
         end = _bytes(records.DataEnd(0))
-        groups = [self._schemas, self._channels, [self._statistics()], self._chunks, self._attachments, self._metadata]
+        groups: list[list[Any]] = [
+            self._schemas,
+            self._channels,
+            [self._statistics()],
+            self._chunks,
+            self._attachments,
+            self._metadata,
+        ]
         start = self.size + len(end)
         summary, offsets = b"", b""
         for group in groups:

@@ -193,4 +193,22 @@ def plain_pid(rig: RigConfig) -> RigConfig:
 
 
 def _open_log(log: str | Path, rig: RigConfig, config: Any, params: np.ndarray, state: np.ndarray, seed: int) -> Any:
-    raise NotImplementedError
+    """The log of this run, with the State it starts from in it."""
+    from gimbal.telemetry.log_writer import LogWriter
+
+    texts = {"config.json": rig.model_dump_json(indent=1).encode()}
+    source: Any = config
+    if isinstance(source, (str, Path)):
+        try:
+            source = load_rig(source)
+        except UsageError:
+            source = load_scenario(source)
+    if isinstance(source, Loaded):
+        scenario = isinstance(source.config, Scenario)
+        texts["scenario.toml" if scenario else "rig.toml"] = source.text.encode()
+        if scenario:
+            texts["rig.toml"] = load_rig(source.config.rig).text.encode()
+    facts = {"rig": rig.name, "scenario": _resolve(config)[1], "config_hash": _resolve(config)[2], "seed": seed}
+    writer = LogWriter(log, facts, params=params, state_dtype=state.dtype, attachments=texts)
+    writer.write_state(state)
+    return writer

@@ -68,7 +68,8 @@ class Fix:
     vel_N: tuple[float, float, float] = (0.0, 0.0, 0.0)
     pos_std_m: float = 1.2
     vel_std_m_s: float = 0.1
-    fix: int = 3
+    fix: int = 3  # 0 none, 2 2D, 3 3D, 4 carrier phase float, 5 fixed
+    heading_rad: float = math.nan  # of a second antenna, where there is one
     t_ns: int = -1  # of the measurement, when it is older than asked for; -1: as asked
 
 

@@ -7,6 +7,7 @@ time, and ``advance(t_ns)`` brings the physics there first.
 
 from __future__ import annotations
 
+import heapq
 import os
 import select
 import time
@@ -37,6 +38,8 @@ class Wire:
     frozen: bool = False  # the device hangs: takes bytes, answers nothing, its own schedule stands still
     _in: deque[tuple[int, float, bytes]] = field(default_factory=deque)
     _out: deque[tuple[int, float, bytes]] = field(default_factory=deque)
+    _later: list[tuple[int, int, bytes]] = field(default_factory=list)  # a heap: what the device will begin to send
+    _order: int = 0
 
     def take_input(self, now_ns: int) -> None:
         for t_ns, data in self.port.read(now_ns):
@@ -46,6 +49,8 @@ class Wire:
     def next_event_ns(self) -> int:
         """The next time the device has something to do."""
         own = NEVER if self.frozen else self.emulator.next_ns()
+        if self._later:
+            own = min(own, self._later[0][0])
         return min(own, _end_ns(self._in[0])) if self._in else own
 
     def next_release_ns(self) -> int:
@@ -53,7 +58,9 @@ class Wire:
 
     def do_event(self, t_ns: int) -> None:
         """What falls due at t_ns, a time that next_event_ns gave."""
-        if self._in and _end_ns(self._in[0]) <= t_ns:
+        if self._later and self._later[0][0] <= t_ns:
+            self._put_on_line(*heapq.heappop(self._later)[::2])
+        elif self._in and _end_ns(self._in[0]) <= t_ns:
             data = self._in.popleft()[2]
             if not self.frozen:
                 self.emulator.feed(data, t_ns)
@@ -62,9 +69,16 @@ class Wire:
         out = self.emulator.out
         while out:
             sent_ns, data = out.popleft()
-            for due_ns, frame in self.faults_out.apply(sent_ns, data):
-                if frame:
-                    self._out.append((*self.line_out.schedule(due_ns, len(frame)), frame))
+            if sent_ns <= t_ns:
+                self._put_on_line(sent_ns, data)
+            else:
+                self._order += 1
+                heapq.heappush(self._later, (sent_ns, self._order, data))
+
+    def _put_on_line(self, sent_ns: int, data: bytes) -> None:
+        for due_ns, frame in self.faults_out.apply(sent_ns, data):
+            if frame:
+                self._out.append((*self.line_out.schedule(due_ns, len(frame)), frame))
 
     def release(self, now_ns: int) -> None:
         """Hand over what the line has carried by now. In memory each frame carries its own time, so all of it goes."""
@@ -88,8 +102,8 @@ class Wire:
     def unplug(self, now_ns: int) -> None:
         """Pull the cable: what is on the line is lost."""
         self.port.disconnect()
-        self._in.clear()
-        self._out.clear()
+        for waiting in (self._in, self._out, self._later):
+            waiting.clear()
         self.emulator.power_down(now_ns)
 
     def replug(self, now_ns: int) -> None:

@@ -94,9 +94,86 @@ if "numba" in sys.modules:
 
     numba.config.CACHE_DIR = str(CACHE_DIR)
 import numba  # noqa: E402
+from numba.core.codegen import JITCodeLibrary  # noqa: E402
+from numba.core.compiler import Compiler  # noqa: E402
+from numba.core.registry import CPUDispatcher  # noqa: E402
+
+
+_OPTIONS: dict[str, Any] = {"nopython": True, "nogil": True, "error_model": "numpy"}
+_BARE: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+class _CodegenWithoutEnvironment:
+    """numba's codegen, but a callee that isn't assembled has no environment to be given."""
+
+    def __init__(self, codegen: Any) -> None:
+        self._real = codegen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def set_env(self, env_name: str, env: Any) -> None:
+        pass
+
+
+class _BareLibrary(JITCodeLibrary):
+    """LLVM code of a kernel that only other kernels call: kept as it was lowered.
+
+    numba optimises and assembles every callee by itself, and then again inside each caller. Only the outermost
+    kernel's machine code ever runs, so the callees are left to be optimised there, once: 30 s become a few.
+    """
+
+    @property
+    def codegen(self) -> Any:
+        return _CodegenWithoutEnvironment(self._codegen)
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        self._ensure_finalized()
+        return 0
+
+
+class _BareCompiler(Compiler):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.state.library = _BareLibrary(self.state.targetctx.codegen(), "bare kernel")
+
+
+class Kernel(CPUDispatcher):
+    """A compiled function that can be called from Python and from other kernels.
+
+    A kernel called by a kernel needs no entry of its own; it gets a bare version, made in memory only, which the
+    caller's library (and its cache file) contains.
+    """
+
+    def _bare(self) -> CPUDispatcher:
+        if "bare" not in self.__dict__:
+            self.__dict__["bare"] = CPUDispatcher(
+                py_func=self.py_func, targetoptions=dict(_BARE), pipeline_class=_BareCompiler
+            )
+        return self.__dict__["bare"]
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        return self._bare().get_call_template(args, kws)
+
+    def get_overload(self, sig: Any) -> Any:
+        return self._bare().get_overload(sig)
 
 
 def kernel(function: Any) -> Any:
     """Compile ``function``: cached on disk, without the GIL, IEEE arithmetic in the written order (never fastmath:
     it changes bits), and division by zero giving inf instead of an exception the tick could not handle."""
-    return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    if numba.config.DISABLE_JIT:
+        return function
+    dispatcher = Kernel(py_func=function, targetoptions=dict(_OPTIONS))
+    dispatcher.enable_caching()
+    return dispatcher

@@ -1,0 +1,306 @@
+"""What every registered driver must do. Parametrised over the registry: a driver without golden bytes, an emulator or
+one of these behaviours fails here."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import math
+import random
+
+import numpy as np
+import pytest
+
+from firmware_bridge import registry
+from firmware_bridge.interface import (
+    AxisMode,
+    BridgeError,
+    BridgeFault,
+    NoAnswer,
+    OptionError,
+    RateError,
+    Status,
+    WrongDevice,
+    operator_text,
+)
+from firmware_bridge.transport import memory_pair
+from tests.contract.bridge_bench import make_bench
+
+ALL = registry.names()
+MOTORS = registry.names("motor")
+OTHERS = [name for name in ALL if name not in MOTORS]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_golden_bytes(name):
+    cases = importlib.import_module(f"tests.golden.{name}").CASES
+    assert len(cases) >= 3
+    for case, (made, expected) in cases.items():
+        assert made() == expected, case
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_emulator_and_driver_share_no_code(name):
+    for own, other in ((registry.load_emulator(name), "firmware_bridge.drivers"),
+                       (registry.load_driver(name), "firmware_bridge.emulators")):  # fmt: skip
+        module = inspect.getmodule(own)
+        imported = {node.module for node in ast.walk(ast.parse(inspect.getsource(module)))
+                    if isinstance(node, ast.ImportFrom) and node.module}  # fmt: skip
+        assert not any(name.startswith((other, "gimbal")) for name in imported)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_opens_identifies_and_gives_rows(name):
+    bench = make_bench(name)
+    identity = bench.open()
+    assert identity.device == name and str(identity) != name
+    if bench.kind == "motor":
+        bench.driver.arm()
+        bench.cycle(AxisMode.TORQUE, ms=20)
+    rows = bench.collect(1000) if bench.kind != "motor" else bench.rows
+    assert len(rows) >= 3
+    assert bench.driver.counters.bad_crc == 0 and bench.driver.counters.garbage_bytes < 400
+    now = bench.clock()
+    assert (rows["t_ns"] <= now).all() and (rows["t_ns"] > now - 2_000_000_000).all()
+    assert bench.driver.capabilities.max_rate_hz > 0 and bench.driver.capabilities.budget
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_rate_beyond_the_line_is_refused_with_the_arithmetic(name):
+    bench = make_bench(name)
+    bench.transport.baud = 9600
+    bench.driver.attach(bench.transport, bench.options)
+    with pytest.raises(RateError, match="Hz asked.*[0-9]+.*Lower"):
+        bench.driver.capabilities.require_rate(1e5, name)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_unknown_and_bad_options_are_named(name):
+    bench = make_bench(name)
+    with pytest.raises(OptionError, match="no option 'sped'"):
+        bench.driver.attach(bench.transport, {**bench.options, "sped": 1})
+    key, option = next((k, o) for k, o in bench.driver.OPTIONS.items() if o.kind in (int, float))
+    with pytest.raises(OptionError, match=key):
+        bench.driver.attach(bench.transport, {**bench.options, key: "many"})
+    if math.isfinite(option.high):
+        with pytest.raises(OptionError, match="outside"):
+            bench.driver.attach(bench.transport, {**bench.options, key: option.kind(option.high + 1)})
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_silence_is_named(name):
+    bench = make_bench(name)
+    bench.wire.frozen = True
+    with pytest.raises(NoAnswer, match=r"[Cc]heck"):
+        bench.driver.open(bench.transport, bench.options)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_another_device_on_the_port_is_named(name):
+    for other in ALL:
+        if registry.entry(other).kind != registry.entry(name).kind:
+            stranger, bench = make_bench(other), make_bench(name)
+            with pytest.raises((WrongDevice, NoAnswer)) as caught:
+                bench.driver.open(stranger.transport, bench.options)
+            assert len(str(caught.value)) > 60
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_unplugging_and_replugging(name):
+    bench = make_bench(name)
+    bench.open()
+    if bench.kind == "motor":
+        bench.driver.arm()
+        bench.cycle(AxisMode.TORQUE, ms=10)
+    bench.collect(300)
+    bench.wire.unplug(bench.clock())
+    statuses = [bench.step() for _ in range(5)]
+    assert statuses[-1] == Status.LINK_LOST and bench.driver.counters is not None
+    assert "plug" in operator_text(statuses[-1])
+    if bench.kind == "motor":
+        assert bench.driver.command([1] * 3, [0] * 3, [0] * 3, [0] * 3) == Status.LINK_LOST
+        assert bench.driver.safe("brake") == Status.LINK_LOST
+        assert bench.driver.safe("brake") == Status.LINK_LOST
+    assert bench.driver.reopen() == Status.LINK_LOST
+    bench.wire.replug(bench.clock())
+    assert bench.driver.reopen() == Status.OK
+    bench.driver.configure()
+    if bench.kind == "motor":
+        assert bench.cycle(AxisMode.TORQUE, torque=1.0, ms=5) == Status.NOT_ARMED  # only arm() makes it move again
+        assert all(axis.drive.mode == 0 for axis in bench.physics)
+        bench.driver.arm()
+        bench.cycle(AxisMode.TORQUE, ms=10)
+    assert len(bench.collect(1000) if bench.kind != "motor" else bench.rows[bench.rows["valid"] == 1]) >= 3
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_garbage_on_the_line_is_counted_and_survived(name):
+    bench = make_bench(name)
+    bench.open()
+    if bench.kind == "motor":
+        bench.driver.arm()
+    faults = bench.wire.faults_out
+    faults.drop, faults.flip, faults.truncate, faults.garbage, faults.duplicate = 0.05, 0.004, 0.05, 0.1, 0.05
+    for _ in range(3000):
+        n = bench.step()
+        assert n >= 0 or Status(n) in (Status.GARBAGE, Status.BAD_CRC)
+        if bench.kind == "motor":
+            bench.driver.command([1] * 3, [0.01, -0.01, 0.0], [0] * 3, [0] * 3)
+        _assert_plausible(bench)
+    assert faults.count > 5
+    faults.drop = faults.flip = faults.truncate = faults.garbage = faults.duplicate = 0.0
+    if bench.kind == "motor":
+        bench.cycle(AxisMode.TORQUE, ms=10)
+        assert bench.rows["valid"].all()
+    else:
+        assert len(bench.collect(1000)) >= 4
+    counters = bench.driver.counters
+    assert counters.bad_crc + counters.garbage_bytes > 0
+
+
+def _assert_plausible(bench):
+    rows = bench.rows[bench.rows["valid"] == 1] if bench.kind == "motor" else bench.rows
+    for field in rows.dtype.names:
+        assert np.isfinite(rows[field]).all(), field
+    if bench.kind == "imu":
+        assert np.abs(rows["gyro_rad_s"]).max() < 1 and np.abs(rows["accel_m_s2"]).max() < 12
+    elif bench.kind == "position":
+        assert np.abs(rows["lat_deg"]).max() < 47 and np.abs(rows["vel_N"]).max() < 21
+    elif len(rows):
+        assert np.abs(rows["torque_Nm"]).max() < 0.1 and np.abs(rows["rate_rad_s"]).max() < 10
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_random_bytes_never_raise_in_the_loop(name):
+    bench = make_bench(name)
+    bench.open()
+    far, near = memory_pair(bench.clock)
+    bench.driver.transport = near
+    rng = random.Random(7)
+    for _ in range(500):
+        far.write(rng.randbytes(rng.randrange(200)))
+        assert bench.driver.poll(bench.rows) in (0, Status.GARBAGE, Status.BAD_CRC) or bench.kind == "motor"
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_sensors_lose_rows_not_order(name):
+    bench = make_bench(name)
+    bench.open()
+    bench.collect(300)
+    bench.clock.now_ns += 500_000_000  # the host sleeps
+    rows = bench.collect(1000)
+    assert (np.diff(rows["t_ns"]) > 0).all()
+
+
+@pytest.mark.parametrize("name", MOTORS)
+def test_modes(name):
+    bench = make_bench(name)
+    bench.open()
+    modes = bench.driver.capabilities.modes
+    assert AxisMode.OFF in modes and modes & {AxisMode.TORQUE, AxisMode.RATE, AxisMode.ANGLE}
+    bench.driver.arm()
+    if AxisMode.TORQUE in modes:
+        assert bench.cycle(AxisMode.TORQUE, torque=0.1, ms=100) == 0
+        assert np.allclose(bench.rows["torque_Nm"], 0.1, atol=0.01) and (bench.rows["rate_rad_s"] > 0.2).all()
+        assert (bench.rows["mode"] == AxisMode.TORQUE).all()
+    if AxisMode.RATE in modes:
+        bench.cycle(AxisMode.RATE, rate=2.0, ms=800)
+        assert np.allclose(bench.rows["rate_rad_s"], 2.0, atol=0.3)
+    if AxisMode.ANGLE in modes:
+        bench.cycle(AxisMode.ANGLE, angle=1.0, ms=2000)
+        assert np.allclose(bench.rows["angle_rad"], 1.0, atol=0.05)
+    if AxisMode.BRAKE in modes:
+        bench.cycle(AxisMode.BRAKE, ms=200)
+        assert all(axis.drive.mode == AxisMode.BRAKE for axis in bench.physics)
+    bench.cycle(AxisMode.OFF, ms=5)
+    assert all(axis.drive.mode == AxisMode.OFF for axis in bench.physics)
+
+
+@pytest.mark.parametrize("name", MOTORS)
+def test_nothing_moves_before_arm_nor_after_disarm(name):
+    bench = make_bench(name)
+    bench.open()
+    assert bench.cycle(AxisMode.TORQUE, torque=1.0, ms=20) == Status.NOT_ARMED
+    assert all(axis.rate_rad_s == 0 for axis in bench.physics)
+    bench.driver.arm()
+    bench.cycle(AxisMode.TORQUE, torque=0.1, ms=20)
+    bench.driver.disarm()
+    bench.cycle(AxisMode.TORQUE, torque=0.1, ms=5)
+    assert all(axis.drive.mode == AxisMode.OFF for axis in bench.physics)
+
+
+@pytest.mark.parametrize("name", MOTORS)
+def test_values_that_are_no_numbers_turn_the_axis_off(name):
+    bench = make_bench(name)
+    bench.open()
+    bench.driver.arm()
+    bench.cycle(AxisMode.TORQUE, torque=0.1, ms=10)
+    for bad in (math.nan, math.inf, -math.inf, 1e30):
+        bench.step()
+        assert bench.driver.command([1] * 3, [0.1, bad, 0.1], [0] * 3, [0] * 3) == Status.BAD_VALUE
+    bench.step(3)
+    assert [axis.drive.mode for axis in bench.physics] == [1, 0, 1]
+    assert bench.driver.command([7, 1, 1], [0.0] * 3, [0] * 3, [0] * 3) == Status.BAD_VALUE
+
+
+@pytest.mark.parametrize("name", MOTORS)
+def test_watchdog(name):
+    bench = make_bench(name)
+    bench.open()
+    if not bench.driver.capabilities.has_watchdog:
+        pytest.skip(f"{name} has no watchdog: docs/devices.md says so, and arming needs the config to accept it")
+    bench.driver.arm()
+    bench.cycle(AxisMode.TORQUE, torque=0.1, ms=50)
+    assert (bench.rows["fault"] == 0).all()
+    watchdog_s = bench.driver.options["watchdog_ms"] * 1e-3
+    assert np.allclose(bench.driver.watchdog_applied_s, watchdog_s, rtol=0.05)  # as the device reads it back
+    for _ in range(int(watchdog_s * 1000) + 10):  # the host is silent
+        bench.step()
+    assert all(axis.drive.mode != AxisMode.TORQUE for axis in bench.physics)
+    bench.cycle(AxisMode.TORQUE, torque=0.1, ms=10)  # latched: commands alone don't bring it back
+    assert (bench.rows["fault"] == BridgeFault.WATCHDOG_EXPIRED).all() and (bench.rows["mode"] == -1).all()
+    assert all(axis.drive.mode != AxisMode.TORQUE for axis in bench.physics)
+    bench.driver.arm()
+    bench.cycle(AxisMode.TORQUE, torque=0.1, ms=20)
+    assert (bench.rows["fault"] == 0).all() and all(axis.drive.mode == AxisMode.TORQUE for axis in bench.physics)
+
+
+@pytest.mark.parametrize("name", MOTORS)
+@pytest.mark.parametrize("action", ["off", "brake"])
+def test_safe(name, action):
+    bench = make_bench(name)
+    bench.open()
+    bench.driver.arm()
+    bench.cycle(AxisMode.TORQUE, torque=0.1, ms=20)
+    assert bench.driver.safe(action) == 0 and bench.driver.safe(action) == 0
+    for _ in range(10):
+        bench.step()
+    brake = action == "brake" and AxisMode.BRAKE in bench.driver.capabilities.modes
+    assert all(axis.drive.mode == (AxisMode.BRAKE if brake else AxisMode.OFF) for axis in bench.physics)
+
+
+@pytest.mark.parametrize("name", MOTORS)
+def test_a_device_fault_is_reported_and_latched(name):
+    bench = make_bench(name)
+    bench.open()
+    bench.driver.arm()
+    bench.cycle(AxisMode.TORQUE, torque=0.05, ms=10)
+    bench.physics[1].fault = 38
+    bench.cycle(AxisMode.TORQUE, torque=0.05, ms=10)
+    assert bench.rows["fault"].tolist() == [0, 38, 0] and bench.rows["mode"][1] == -1
+    assert bench.physics[1].drive.mode == AxisMode.OFF
+    bench.physics[1].fault = 0
+    bench.cycle(AxisMode.TORQUE, torque=0.05, ms=10)
+    assert bench.rows["fault"][1] == 38
+    bench.driver.arm()
+    bench.cycle(AxisMode.TORQUE, torque=0.05, ms=20)
+    assert (bench.rows["fault"] == 0).all()
+
+
+def test_two_axes_with_one_id_are_refused():
+    bench = make_bench("moteus")
+    with pytest.raises(OptionError, match="share an id"):
+        bench.driver.attach(bench.transport, {"roll_id": 1, "pitch_id": 1})
+    with pytest.raises(BridgeError, match="no axis is named"):
+        bench.driver.attach(bench.transport, {})

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 
-from gimbal.estimation.history import recall
-from gimbal.estimation.layout import COARSE, HEADING, TH, N, V
+from gimbal.estimation.attitude import clear_integrals
+from gimbal.estimation.layout import COARSE, HEADING, K_D, K_U, TH, X_VEL, X_VEL_STD, N, V
 from gimbal.kernels.build import kernel
 from gimbal.kernels.quat import load4, q_mul, q_normalize, q_rotate, store4
 
@@ -23,170 +23,110 @@ SQUARINGS = 18
 
 
 @kernel
-def gather(p, s):
-    """Take the pending fix into the sums. Returns True when they determine the heading."""
-    t_ns = s["gnss_ns"] - p["gnss_latency_ns"]
-    found, d, u, _ = recall(s, t_ns)
-    if not found:
-        return False
-    vel = s["gnss_vel"]
+def gather(p, s, t_ns):
+    """Take the fix of t_ns into the sums; returns the information on heading (1/rad²), 0 before the second fix."""
+    fix, then, last, B = s["fix"], s["then"], s["align_last"], s["align_B"]
     dt = (t_ns - s["align_ns"]) * 1e-9
-    if s["align_ns"] != 0 and 0.02 < dt < 2.5:
-        fall = p["gravity"] * dt
-        seen = (d[0] - s["align_d"][0], d[1] - s["align_d"][1], d[2] - s["align_d"][2] - fall)
-        true = (
-            vel[0] - u[0] - s["align_vel"][0],
-            vel[1] - u[1] - s["align_vel"][1],
-            vel[2] - u[2] - s["align_vel"][2] - fall,
-        )
-        std = max(s["gnss_std"], p["gnss_std_min"])
-        weight = 1.0 / (2.0 * std * std + (0.03 * fall) ** 2)
-        keep = math.exp(-dt / FORGET_S)
-        forget(s, keep)
-        add_pair(s, true, seen, weight)
-        s["align_info"] += weight * (true[0] ** 2 + true[1] ** 2)
-        s["align_n"] += 1
-    s["align_ns"] = t_ns
+    fall = p["gravity"] * dt
+    std = max(fix[X_VEL_STD], p["gnss_std_min"])
+    weight = 1.0 / (2.0 * std * std + (0.03 * fall) ** 2)
+    keep = math.exp(-dt / FORGET_S)
+    if not (s["align_ns"] != 0 and 0.02 < dt < 2.5):
+        weight = 0.0
+        keep = 1.0
+        fall = 0.0
+    elif s["align_n"] == 0:
+        keep = 0.0
     for i in range(3):
-        s["align_d"][i] = d[i]
-        s["align_vel"][i] = vel[i] - u[i]
-    return s["align_n"] >= 1 and s["align_info"] + course_info(p, s) > ENOUGH
-
-
-@kernel
-def forget(s, keep):
+        down = fall if i == 2 else 0.0
+        true = weight * (fix[X_VEL + i] - then[K_U + i] - last[i] - down)
+        for j in range(3):
+            B[i, j] = keep * B[i, j] + true * (then[K_D + j] - last[3 + j] - (fall if j == 2 else 0.0))
+        if i < 2 and weight > 0.0:
+            s["align_info"] += true * true / weight
+    for i in range(3):
+        last[i] = fix[X_VEL + i] - then[K_U + i]
+        last[3 + i] = then[K_D + i]
     s["align_info"] *= keep
-    for i in range(3):
-        for j in range(3):
-            s["align_B"][i, j] *= keep
+    s["align_ns"] = t_ns
+    if weight > 0.0:
+        s["align_n"] += 1
+    return s["align_info"] if s["align_n"] > 0 else 0.0
 
 
 @kernel
-def add_pair(s, true, seen, weight):
-    for i in range(3):
-        for j in range(3):
-            s["align_B"][i, j] += weight * true[i] * seen[j]
-
-
-@kernel
-def course_info(p, s):
-    """Information (1/rad²) on heading from the course; 0 where it says nothing."""
-    speed = math.hypot(s["gnss_vel"][0], s["gnss_vel"][1])
-    across = math.hypot(s["course_x"][0], s["course_x"][1])
+def add_course(p, s):
+    """Add the course's vector to the sums where the profile and the speed allow; returns its information (1/rad²)."""
+    fix, nose, B = s["fix"], s["nose_N"], s["align_B"]
+    speed = math.hypot(fix[X_VEL], fix[X_VEL + 1])
+    across = math.hypot(nose[0], nose[1])
     if p["course_std"] <= 0.0 or speed < p["course_speed"] or across < 0.3:
         return 0.0
-    slip = s["gnss_std"] / speed
-    return 1.0 / (p["course_std"] ** 2 + slip * slip)
+    info = 1.0 / (p["course_std"] ** 2 + (fix[X_VEL_STD] / speed) ** 2)
+    for i in range(2):
+        for j in range(2):
+            B[i, j] += info * fix[X_VEL + i] * nose[j] / (speed * across)
+    return info
 
 
 @kernel
 def davenport(s):
-    """Quaternion of the rotation that maximises sum w true . (R seen), from B = sum w true seen^T.
+    """Quaternion of the rotation R that maximises sum w true . (R seen), from B = sum w true seen'.
 
-    The greatest eigenvalue's vector by squaring the shifted 4 x 4 matrix.
+    The vector of the greatest eigenvalue, by squaring the shifted 4 x 4 matrix.
     """
-    B, K = s["align_B"], s["align_K"]
+    B, K, W = s["align_B"], s["align_K"], s["W"]
     trace = B[0, 0] + B[1, 1] + B[2, 2]
-    z = (B[2, 1] - B[1, 2], B[0, 2] - B[2, 0], B[1, 0] - B[0, 1])
     shift = 0.0
     for i in range(3):
-        for j in range(3):
-            K[i + 1, j + 1] = B[i, j] + B[j, i] - (trace if i == j else 0.0)
-            shift += abs(B[i, j])
-        K[0, i + 1] = z[i]
-        K[i + 1, 0] = z[i]
+        j, k = (i + 1) % 3, (i + 2) % 3
+        K[0, i + 1] = B[k, j] - B[j, k]
+        K[i + 1, 0] = K[0, i + 1]
+        for c in range(3):
+            K[i + 1, c + 1] = B[i, c] + B[c, i] - (trace if i == c else 0.0)
+            shift += abs(B[i, c])
     K[0, 0] = trace
     for i in range(4):
         K[i, i] += 2.0 * shift
     for _ in range(SQUARINGS):
         scale = 1.0 / (K[0, 0] + K[1, 1] + K[2, 2] + K[3, 3])
-        square4(K, s["W"], scale * scale)
+        for i in range(4):
+            for j in range(4):
+                W[i, j] = 0.0
+                for k in range(4):
+                    W[i, j] += scale * K[i, k] * scale * K[k, j]
+        for i in range(4):
+            for j in range(4):
+                K[i, j] = W[i, j]
     best = 0
     for i in range(1, 4):
-        if K[i, i] > K[best, best]:
-            best = i
+        best = i if K[i, i] > K[best, best] else best
     return q_normalize((K[0, best], K[1, best], K[2, best], K[3, best]))
 
 
 @kernel
-def square4(K, W, scale):
-    for i in range(4):
-        for j in range(4):
-            x = 0.0
-            for k in range(4):
-                x += K[i, k] * K[k, j]
-            W[i, j] = x * scale
-    for i in range(4):
-        for j in range(4):
-            K[i, j] = W[i, j]
-
-
-@kernel
-def align(p, s):
+def align(p, s, t_ns, info):
     """Turn the estimate into the frame that the sums determine and tie its heading to north."""
-    info = s["align_info"]
-    weight = course_info(p, s)
-    if weight > 0.0:
-        speed = math.hypot(s["gnss_vel"][0], s["gnss_vel"][1])
-        across = math.hypot(s["course_x"][0], s["course_x"][1])
-        course = (s["gnss_vel"][0] / speed, s["gnss_vel"][1] / speed, 0.0)
-        nose = (s["course_x"][0] / across, s["course_x"][1] / across, 0.0)
-        add_pair(s, course, nose, weight)
-        info += weight
+    fix, then, x, track, P = s["fix"], s["then"], s["x"], s["track"], s["P"]
     turn = davenport(s)
     store4(s["q"], q_normalize(q_mul(turn, load4(s["q"]))))
-    found, d, u, _ = recall(s, s["gnss_ns"] - p["gnss_latency_ns"])
-    since = (s["d"][0] - d[0], s["d"][1] - d[1], s["d"][2] - d[2])
-    lag = (s["t_ns"] - s["gnss_ns"] + p["gnss_latency_ns"]) * 1e-9
-    moved = q_rotate(turn, (since[0], since[1], since[2] - p["gravity"] * lag))
-    s["v"][0] = s["gnss_vel"][0] - u[0] + moved[0]
-    s["v"][1] = s["gnss_vel"][1] - u[1] + moved[1]
-    s["v"][2] = s["gnss_vel"][2] - u[2] + moved[2] + p["gravity"] * lag
-    uncouple(s, V, s["gnss_std"] ** 2 + 0.01)
-    uncouple(s, TH, TILT_STD**2)
-    s["P"][TH + 2, TH + 2] = 1.0 / info + HEADING_FLOOR**2
-    s["heading_var"] = 0.0
-    s["status"] = (s["status"] | HEADING) & ~COARSE
-    s["ring_n"] = 0  # what was kept is in the old frame
-    s["gnss_pending"] = 0
-    s["gnss_last_ns"] = s["t_ns"]
-    restart_epoch(s)
-
-
-@kernel
-def restart_epoch(s):
-    """Begin a new epoch here: the integrals so far are in a frame that was left."""
-    s["T"] = 0.0
-    s["iw2"] = 0.0
-    s["if2"] = 0.0
-    for i in range(3):
-        s["iF"][i] = 0.0
-        s["iw"][i] = 0.0
-        s["if"][i] = 0.0
-        s["epoch_d"][i] = s["d"][i]
+    fall = p["gravity"] * (s["t_ns"] - t_ns) * 1e-9
+    since = (track[0] - then[0], track[1] - then[1], track[2] - then[2] - fall)
+    moved = q_rotate(turn, since)
+    for i in range(N):
         for j in range(3):
-            s["iR"][i, j] = 0.0
-            s["iRa"][i, j] = 0.0
-        for j in range(9):
-            s["iRw"][i, j] = 0.0
-    s["epoch_ns"] = s["t_ns"]
-
-
-@kernel
-def uncouple(s, first, variance):
-    """Forget what three states have to do with the others and set their variance."""
-    P = s["P"]
-    for i in range(first, first + 3):
-        s["dx"][i] = 0.0
-        for j in range(N):
             P[i, j] = 0.0
             P[j, i] = 0.0
-        P[i, i] = variance
-
-
-@kernel
-def restart_alignment(s):
-    s["align_n"] = 0
-    s["align_ns"] = 0
-    s["align_info"] = 0.0
-    forget(s, 0.0)
+            P[i, V + j] = 0.0
+            P[V + j, i] = 0.0
+    for i in range(3):
+        x[V + i] = fix[X_VEL + i] - then[K_U + i] + moved[i] + (fall if i == 2 else 0.0)
+        P[TH + i, TH + i] = TILT_STD**2 if i < 2 else 1.0 / info + HEADING_FLOOR**2
+        P[V + i, V + i] = fix[X_VEL_STD] ** 2 + 0.01
+        s["epoch_d"][i] = track[K_D + i]
+    s["heading_var"] = 0.0
+    s["status"] = (s["status"] | HEADING) & ~COARSE
+    s["ring_n"] = 0  # what was kept is in the frame that was left
+    s["fix_pending"] = 0
+    s["fix_used_ns"] = s["t_ns"]
+    clear_integrals(s)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from gimbal.estimation.attitude import heading_std, tilt_std
-from gimbal.estimation.layout import ESTIMATION_STATE
-from gimbal.estimation.mm_gnss import offer_fix
+from gimbal.estimation.layout import BG, ESTIMATION_STATE, X_VEL_STD
+from gimbal.estimation.mm_gnss import take_fix
 from gimbal.estimation.profiles import default_params
 from gimbal.estimation.step import sample, work
 from gimbal.kernels.build import kernel
-from gimbal.kernels.quat import q_rotate, store3
+from gimbal.kernels.quat import load4, q_rotate, store3
 
 
 @dataclass(frozen=True)
@@ -28,35 +28,26 @@ class Attitude:
 
 
 @kernel
-def run(params, state, gyro, accel, mag, dt, fix_k, fix_ns, fix_vel, fix_std, out_q, out_bg, out_std, out_status):
+def run(params, state, gyro, accel, mag, dt, fix_k, fix_ns, fixes, out_q, out_bg, out_std, out_status):
     """All samples through the step. mag and fixes may be empty arrays; fix_k is the first row that knows the fix."""
     p = params[0]
     s = state[0]
-    n = gyro.shape[0]
     j = 0
-    zero = (0.0, 0.0, 0.0)
-    dt_ns = dt * 1e9
-    for k in range(n):
-        t_ns = int(k * dt_ns + 0.5)
-        sample(
-            p,
-            s,
-            (gyro[k, 0], gyro[k, 1], gyro[k, 2]),
-            (accel[k, 0], accel[k, 1], accel[k, 2]),
-            (t_ns - s["t_ns"]) * 1e-9,
-            t_ns,
-        )
+    for k in range(gyro.shape[0]):
+        g = (gyro[k, 0], gyro[k, 1], gyro[k, 2])
+        a = (accel[k, 0], accel[k, 1], accel[k, 2])
+        sample(p, s, g, a, int(k * dt * 1e9 + 0.5))
         while j < fix_k.shape[0] and fix_k[j] <= k:
-            store3(s["course_x"], q_rotate((s["q"][0], s["q"][1], s["q"][2], s["q"][3]), (1.0, 0.0, 0.0)))
-            offer_fix(s, fix_ns[j], (fix_vel[j, 0], fix_vel[j, 1], fix_vel[j, 2]), zero, fix_std[j], 0.0)
+            store3(s["nose_N"], q_rotate(load4(s["q"]), (1.0, 0.0, 0.0)))
+            take_fix(s, fix_ns[j], fixes[j])
             j += 1
         work(p, s)
         for i in range(4):
             out_q[k, i] = s["q"][i]
         for i in range(3):
-            out_bg[k, i] = s["bg"][i]
-        out_std[k, 0] = tilt_std(s)
-        out_std[k, 1] = heading_std(s)
+            out_bg[k, i] = s["x"][BG + i]
+        out_std[k, 0] = math.sqrt(0.5 * (s["P"][0, 0] + s["P"][1, 1]))
+        out_std[k, 1] = math.sqrt(s["P"][2, 2] + s["heading_var"])
         out_status[k] = s["status"]
 
 
@@ -92,6 +83,9 @@ def estimate_attitude(
     out_bg = np.empty((n, 3))
     out_std = np.empty((n, 2))
     out_s = np.zeros(n, np.uint32)
+    fixes = np.zeros((len(gnss_t), 8))
+    fixes[:, :3] = gnss_vel_N
+    fixes[:, X_VEL_STD] = std
     run(
         p,
         s,
@@ -101,8 +95,7 @@ def estimate_attitude(
         1.0 / rate_hz,
         fix_k,
         np.round(gnss_t * 1e9).astype(np.int64),
-        np.ascontiguousarray(gnss_vel_N, float),
-        std,
+        fixes,
         out_q,
         out_bg,
         out_std,

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from gimbal.estimation.attitude import heading_std, tilt_std
-from gimbal.estimation.joints import joint_rate_C, joints_at, q_base_camera, track_joint
-from gimbal.estimation.layout import ESTIMATION_PARAMS, ESTIMATION_STATE, HEADING
-from gimbal.estimation.mm_gnss import offer_fix
+import math
+
+from gimbal.estimation.joints import chain, joints_at, track_joint
+from gimbal.estimation.layout import (
+    BA,
+    BG,
+    ESTIMATION_PARAMS,
+    ESTIMATION_STATE,
+    HEADING,
+    K_U,
+    TRACK,
+    X_POS,
+    X_POS_STD,
+    X_VEL_STD,
+    N,
+    V,
+)
+from gimbal.estimation.mm_gnss import take_fix
 from gimbal.estimation.step import sample, work
-from gimbal.estimation.supervisor import bleed
 from gimbal.kernels.build import kernel
-from gimbal.kernels.quat import cross3, load3, load4, q_exp, q_mul, q_normalize, q_rotate, store3, store4
+from gimbal.kernels.quat import cross3, load3, load4, q_exp, q_mul, q_normalize, q_rotate, scale3, store3, store4
 
 __all__ = ["ESTIMATION_PARAMS", "ESTIMATION_STATE", "estimate", "estimate_reset"]
 
@@ -23,30 +36,28 @@ def estimate_reset(p, s):
     s["status"] = 0
     s["age_s"] = 0.0
     s["phase"] = 0
+    s["checks"] = 0
+    s["repeats"] = 0
     s["ring_n"] = 0
-    s["gnss_pending"] = 0
-    s["gnss_ns"] = 0
-    s["gnss_last_ns"] = 0
-    s["gnss_bad_run"] = 0
+    s["fix_pending"] = 0
+    s["fix_ns"] = 0
+    s["fix_used_ns"] = 0
+    s["fix_bad_run"] = 0
+    s["align_n"] = 0
+    s["align_ns"] = 0
+    s["align_info"] = 0.0
     s["rest_t"] = 0.0
-    s["check_n"] = 0
+    for i in range(N):
+        s["x"][i] = 0.0
+    for i in range(TRACK):
+        s["track"][i] = 0.0
     for i in range(3):
         s["joint_seen"][i] = 0
         s["off"][i] = 0.0
-        s["bg"][i] = 0.0
-        s["v"][i] = 0.0
-        s["ba"][i] = 0.0
-        s["sa"][i] = 0.0
-        s["d"][i] = 0.0
-        s["dp"][i] = 0.0
         s["pos"][i] = 0.0
-        s["cf_phi"][i] = 0.0
-        s["cf_bg"][i] = 0.0
+        s["cf_turn"][i] = 0.0
+        s["cf_bias"][i] = 0.0
         s["coarse_F"][i] = 0.0
-        s["lever_v"][i] = 0.0
-        s["gnss_vel"][i] = 0.0
-        for j in range(3):
-            s["mg"][i, j] = 0.0
 
 
 @kernel
@@ -60,68 +71,56 @@ def estimate(p, s, sense, meas, nav):
         nav: NAV, written whole, for the moment sense.t_ns.
     """
     for k in range(meas["imu_n"]):
-        gyro = load3(meas["gyro_C_meas"][k])
-        accel = load3(meas["accel_C_meas"][k])
-        t_ns = meas["imu_t_ns"][k]
-        dt = (t_ns - s["t_ns"]) * 1e-9 if s["started"] else p["dt"]
-        sample(p, s, gyro, accel, dt, t_ns)
+        sample(p, s, load3(meas["gyro_C_meas"][k]), load3(meas["accel_C_meas"][k]), meas["imu_t_ns"][k])
     if sense["gnss_valid"]:
-        offer_fix(
-            s,
-            sense["gnss_t_ns"],
-            load3(sense["gnss_vel_N"]),
-            load3(sense["gnss_pos_N"]),
-            sense["gnss_vel_std"],
-            sense["gnss_pos_std"],
-        )
+        fix = s["ph"]  # scratch
+        store3(fix, sense["gnss_vel_N"])
+        store3(fix[X_POS:], sense["gnss_pos_N"])
+        fix[X_VEL_STD] = sense["gnss_vel_std"]
+        fix[X_POS_STD] = sense["gnss_pos_std"]
+        take_fix(s, sense["gnss_t_ns"], fix)
     work(p, s)
     for i in range(3):
         if meas["joint_valid"][i] and meas["joint_new"][i]:
             track_joint(p, s, i, meas["joint_angle_meas"][i], meas["joint_t_ns"][i])
+    joints_at(s, nav, sense["t_ns"])
     write(p, s, sense["t_ns"], nav)
 
 
 @kernel
 def write(p, s, t_ns, nav):
     """NAV for t_ns: the estimate at the newest sample, carried over its age with the last rate."""
-    age = min(max((t_ns - s["t_ns"]) * 1e-9, 0.0), PREDICT_S)
-    bleed(p, s, p["dt"])
+    silence = (t_ns - s["t_ns"]) * 1e-9
+    age = min(max(silence, 0.0), PREDICT_S)
+    off = scale3(load3(s["off"]), 1.0 - p["dt"] / p["bleed_s"] if p["bleed_s"] > p["dt"] else 0.0)
+    store3(s["off"], off)
     w = load3(s["omega"])
-    held = q_normalize(q_mul(q_exp(load3(s["off"])), load4(s["q"])))
-    store4(s["q_out"], held)
-    q = q_mul(load4(s["q"]), q_exp((w[0] * age, w[1] * age, w[2] * age)))
     f = load3(s["force"])
+    held = q_normalize(q_mul(q_exp(off), load4(s["q"])))
+    q = q_mul(held, q_exp(scale3(w, age)))
     a = q_rotate(q, f)
-    nav["t_ns"] = t_ns
-    nav["valid"] = 1 if s["started"] and (t_ns - s["t_ns"]) * 1e-9 < PREDICT_S else 0
-    nav["status"] = s["status"]
+    store4(s["q_out"], held)
     store4(nav["q_NC_est"], q)
-    store3(nav["smoothing_N"], load3(s["off"]))
     store3(nav["omega_NC_C_est"], w)
     store3(nav["accel_C_meas"], f)
     for i in range(3):
-        dv = age * (a[i] + (p["gravity"] if i == 2 else 0.0))
-        nav["vel_N_est"][i] = s["v"][i] + dv
-        nav["pos_N_est"][i] = s["pos"][i] + age * s["v"][i]
-        nav["gyro_bias"][i] = s["bg"][i]
-        nav["accel_bias"][i] = s["ba"][i]
-    nav["tilt_std"] = tilt_std(s)
-    nav["heading_std"] = heading_std(s)
-    tied = s["status"] & HEADING and nav["heading_std"] < p["heading_valid_std"]
-    nav["heading_valid"] = 1 if tied else 0
-    joints_at(s, nav, t_ns)
-    base(p, s, nav, q, w)
+        v = s["x"][V + i]
+        nav["vel_N_est"][i] = v + age * (a[i] + (p["gravity"] if i == 2 else 0.0))
+        nav["pos_N_est"][i] = s["pos"][i] + age * v
+        nav["gyro_bias"][i] = s["x"][BG + i]
+        nav["accel_bias"][i] = s["x"][BA + i]
+    heading_std = math.sqrt(max(s["P"][2, 2], 0.0) + s["heading_var"])
+    nav["t_ns"] = t_ns
+    nav["valid"] = 1 if s["started"] and silence < PREDICT_S else 0
+    nav["status"] = s["status"]
+    nav["tilt_std"] = math.sqrt(max(0.5 * (s["P"][0, 0] + s["P"][1, 1]), 0.0))
+    nav["heading_std"] = heading_std
+    nav["heading_valid"] = 1 if s["status"] & HEADING and heading_std < p["heading_valid_std"] else 0
 
-
-@kernel
-def base(p, s, nav, q, w):
-    """The base's attitude and rate through the joints; the antenna's lever arm and the course axis go with it."""
-    angle = load3(nav["joint_angle_est"])
-    q_BC = q_base_camera(p, angle)
+    q_BC, w_joints = chain(p, nav["joint_angle_est"], nav["joint_rate_est"])
     q_NB = q_normalize(q_mul(q, (q_BC[0], -q_BC[1], -q_BC[2], -q_BC[3])))
-    wj = joint_rate_C(p, angle, load3(nav["joint_rate_est"]))
-    w_B = q_rotate(q_BC, (w[0] - wj[0], w[1] - wj[1], w[2] - wj[2]))
+    w_B = q_rotate(q_BC, (w[0] - w_joints[0], w[1] - w_joints[1], w[2] - w_joints[2]))
     store4(nav["q_NB_est"], q_NB)
     store3(nav["omega_NB_B_est"], w_B)
-    store3(s["lever_v"], q_rotate(q_NB, cross3(w_B, load3(p["antenna_B"]))))
-    store3(s["course_x"], q_rotate(q_NB, (1.0, 0.0, 0.0)))
+    store3(s["track"][K_U:], q_rotate(q_NB, cross3(w_B, load3(p["antenna_B"]))))
+    store3(s["nose_N"], q_rotate(q_NB, (1.0, 0.0, 0.0)))

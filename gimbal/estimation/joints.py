@@ -13,62 +13,55 @@ from gimbal.kernels.build import kernel
 from gimbal.kernels.quat import q_axis, q_mul, q_unrotate
 
 PREDICT_S = 0.02  # an older reading is held, its rate is not believed
+RESTART_S = 0.2
 
 
 @kernel
 def track_joint(p, s, i, angle, t_ns):
     """Take in a new reading of joint i."""
-    T = (t_ns - s["joint_t_ns"][i]) * 1e-9
-    if not s["joint_seen"][i] or T > 0.2 or T <= 0.0:
-        if T != 0.0 or not s["joint_seen"][i]:
-            s["joint_angle"][i] = angle
-            s["joint_rate"][i] = 0.0
-            s["joint_acc"][i] = 0.0
-        s["joint_seen"][i] = 1
-        s["joint_t_ns"][i] = t_ns
-        return
-    x = s["joint_angle"][i] + T * (s["joint_rate"][i] + 0.5 * T * s["joint_acc"][i])
-    v = s["joint_rate"][i] + T * s["joint_acc"][i]
-    r = angle - x
-    r -= 2.0 * math.pi * math.floor((r + math.pi) / (2.0 * math.pi))  # the shorter way round
-    m = math.exp(-p["joint_bandwidth"] * T)
-    s["joint_angle"][i] = x + (1.0 - m * m * m) * r
-    s["joint_rate"][i] = v + 1.5 * (1.0 - m * m) * (1.0 - m) * r / T
-    s["joint_acc"][i] += (1.0 - m) ** 3 * r / (T * T)
-    s["joint_t_ns"][i] = t_ns
+    state = s["joint"]
+    T = (t_ns - s["joint_ns"][i]) * 1e-9
+    x, v, a = state[i, 0], state[i, 1], state[i, 2]
+    if not s["joint_seen"][i] or T > RESTART_S or T < 0.0:
+        x, v, a = angle, 0.0, 0.0
+    elif T > 0.0:
+        x += T * (v + 0.5 * T * a)
+        v += T * a
+        r = angle - x
+        r -= 2.0 * math.pi * math.floor((r + math.pi) / (2.0 * math.pi))  # the shorter way round
+        m = math.exp(-p["joint_bandwidth"] * T)
+        x += (1.0 - m * m * m) * r
+        v += 1.5 * (1.0 - m * m) * (1.0 - m) * r / T
+        a += (1.0 - m) ** 3 * r / (T * T)
+    state[i, 0] = x
+    state[i, 1] = v
+    state[i, 2] = a
+    s["joint_seen"][i] = 1
+    s["joint_ns"][i] = t_ns
 
 
 @kernel
 def joints_at(s, nav, t_ns):
     """Angles and rates predicted to t_ns, in NAV."""
+    state = s["joint"]
     for i in range(3):
-        age = (t_ns - s["joint_t_ns"][i]) * 1e-9
-        fresh = s["joint_seen"][i] and age < PREDICT_S
-        nav["joint_rate_est"][i] = s["joint_rate"][i] + age * s["joint_acc"][i] if fresh else 0.0
-        step = age * (s["joint_rate"][i] + 0.5 * age * s["joint_acc"][i]) if fresh else 0.0
-        nav["joint_angle_est"][i] = s["joint_angle"][i] + step
+        age = (t_ns - s["joint_ns"][i]) * 1e-9
+        fresh = 1.0 if s["joint_seen"][i] and age < PREDICT_S else 0.0
+        age *= fresh
+        nav["joint_rate_est"][i] = fresh * (state[i, 1] + age * state[i, 2])
+        nav["joint_angle_est"][i] = state[i, 0] + age * (state[i, 1] + 0.5 * age * state[i, 2])
 
 
 @kernel
-def q_base_camera(p, angle):
-    """q_BC from the joint angles."""
+def chain(p, angle, rate):
+    """q_BC from the joint angles, and the rate of C against B in C (rad/s): each joint's, carried inward."""
     q = (1.0, 0.0, 0.0, 0.0)
-    for k in range(3):
-        axis = p["order"][k]
-        q = q_mul(q, q_axis(axis, angle[axis]))
-    return q
-
-
-@kernel
-def joint_rate_C(p, angle, rate):
-    """Rate of C against B (rad/s, in C): each joint's rate about its axis, carried inward."""
     w = (0.0, 0.0, 0.0)
     for k in range(3):
-        axis = p["order"][k]
-        w = q_unrotate(q_axis(axis, angle[axis]), w)
-        w = (
-            w[0] + (rate[axis] if axis == 0 else 0.0),
-            w[1] + (rate[axis] if axis == 1 else 0.0),
-            w[2] + (rate[axis] if axis == 2 else 0.0),
-        )
-    return w
+        i = p["order"][k]
+        turn = q_axis(i, angle[i])
+        q = q_mul(q, turn)
+        w = q_unrotate(turn, w)
+        r = rate[i]
+        w = (w[0] + (r if i == 0 else 0.0), w[1] + (r if i == 1 else 0.0), w[2] + (r if i == 2 else 0.0))
+    return q, w

@@ -3,192 +3,157 @@
 Error state (24): attitude error in N (rad), gyro bias in C (rad/s), velocity in N (m/s), accelerometer bias in C
 (m/s²), gyro scale and cross-axis matrix row by row (1), accelerometer scale (1). The attitude error is on the world
 side, q_NC = exp(dtheta_N) q_NC_est, so that heading (its z part) decouples from tilt.
+
+What belongs together lies in one flat array with named first indices: one loop then serves where a dozen fields
+would each be compiled by themselves.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-TH, BG, V, BA, MG, SA = 0, 3, 6, 9, 12, 21  # first index of each part
+TH, BG, V, BA, MG, SA = 0, 3, 6, 9, 12, 21  # first index of each part of the error state
 N = 24
 
-HISTORY = 64  # entries of own velocity and position, for measurements that arrive late
+HISTORY = 64  # entries of own motion, for measurements that arrive late
 HISTORY_NS = 20_000_000  # between entries: 1.28 s in all
 
 # NAV.status
 INITIALISED = 1
 HEADING = 2  # the world frame is tied to north
 REST = 4
-GNSS = 8  # a fix was used in the last 3 s
-GNSS_GATED = 16  # the newest fix was rejected
+GNSS = 8  # a fix was used within the profile's time-out
+GNSS_GATED = 16  # the newest fix was rejected or weighted down
 CLIPPED = 32  # the gyro sits at its range
 FALLBACK = 64  # the filter was judged unfit and started again from the complementary filter
 GAP = 128  # samples were missing
 NON_FINITE = 256  # a sample was not a number
-MAG_REJECTED = 512
-COARSE = 1024  # tilt from the mean specific force since the start: first second
+MAG_REJECTED = 512  # the field is disturbed: heading runs on the gyro
+COARSE = 1024  # tilt from the mean specific force since the start: first moments
 
-PARAMS_FIELDS: list[tuple] = [
-    ("gravity", "f8"),  # m/s²
-    ("period", "f8"),  # s between covariance epochs
-    # process noise
-    ("gyro_noise", "f8"),  # rad/s/√Hz
-    ("gyro_rate_noise", "f8"),  # √s: attitude noise per rad/s of rate, scale errors that are not linear
-    ("accel_noise", "f8"),  # m/s²/√Hz, vibration included
-    ("vibration_noise", "f8"),  # √s: velocity noise per m/s² of spread inside an epoch
-    ("gyro_bias_walk", "f8"),  # rad/s/√s
-    ("accel_bias_walk", "f8"),  # m/s²/√s
-    ("gyro_scale_walk", "f8"),  # 1/√s
-    ("clip_noise", "f8"),  # rad/√s while the gyro is at its range
-    ("gyro_range", "f8"),  # rad/s
-    # initial standard deviations
-    ("tilt_std0", "f8"),  # rad, after the coarse alignment
-    ("gyro_bias_std0", "f8"),
-    ("accel_bias_std0", "f8"),
-    ("gyro_scale_std0", "f8"),
-    ("gyro_cross_std0", "f8"),
-    ("accel_scale_std0", "f8"),
-    ("coarse_s", "f8"),  # length of the coarse alignment
-    # velocity assumed zero, without GNSS
-    ("zero_vel_std", "f8"),  # m/s per epoch of `period`
-    ("norm_gate", "f8"),  # m/s²: |f| - g beyond which zero velocity counts less, 0 = off
-    # rest
-    ("rest_s", "f8"),
-    ("rest_gyro", "f8"),  # rad/s
-    ("rest_accel", "f8"),  # m/s²
-    ("rest_rate_max", "f8"),  # rad/s: a mean rate above this is no rest
-    ("rest_vel_std", "f8"),
-    ("rest_gyro_std", "f8"),
-    # GNSS
-    ("gnss_std_min", "f8"),  # m/s, floor of the velocity's standard deviation
-    ("gnss_gate", "f8"),  # NIS of a fix (3 degrees of freedom) above which it is weighted down
-    ("gnss_latency_ns", "i8"),  # added to what the fix's own time stamp says
-    ("gnss_timeout_s", "f8"),  # without a fix this long: zero velocity again
-    ("antenna_B", "f8", 3),  # m, from the IMU
-    ("course_std", "f8"),  # rad: heading against course, 0 = never from course
-    ("course_speed", "f8"),  # m/s, least for it
-    ("heading_valid_std", "f8"),  # rad
-    # magnetometer
-    ("mag_std", "f8"),  # rad per epoch
-    ("mag_norm_tol", "f8"),  # relative deviation of the field's norm that doubles the sigma
-    ("mag_dip_tol", "f8"),  # rad, likewise of the dip
-    ("mag_ref_tau", "f8"),  # s, how slowly the reference norm and dip are learned
-    ("bleed_s", "f8"),  # over which a correction reaches the output
-    # joints
-    ("order", "i8", 3),  # axis index, outer (base) to inner (camera)
-    ("joint_bandwidth", "f8"),  # rad/s
-    ("dt", "f8"),  # s, the tick
-]
-ESTIMATION_PARAMS = np.dtype(PARAMS_FIELDS, align=True)
+# integrals since the last epoch, in ESTIMATION_STATE["sums"]
+I_F, I_W, I_A, I_W2, I_A2, I_Q, I_T = 0, 3, 6, 9, 10, 11, 12  # R f, raw rate, raw force, |w|², |f|², extra noise, time
+SUMS = 13
+# own motion, in "track" and each entry of "ring": velocity without corrections, antenna's velocity, position
+K_D, K_U, K_P = 0, 3, 6
+TRACK = 9
+# the newest fix, in "fix"
+X_VEL, X_POS, X_VEL_STD, X_POS_STD = 0, 3, 6, 7
+
+ESTIMATION_PARAMS = np.dtype(
+    [
+        ("dt", "f8"),  # s between IMU samples, or the tick
+        ("gravity", "f8"),  # m/s²
+        ("period", "f8"),  # s between covariance epochs
+        ("std0", "f8", N),  # initial standard deviation of each error state
+        ("walk", "f8", N),  # variance a second that each error state gains
+        ("bound", "f8", N),  # an estimate beyond it is no sensor's error: the filter is unfit
+        ("gyro_rate_noise", "f8"),  # √s: attitude noise per rad/s of rate, what a constant matrix doesn't explain
+        ("vibration_noise", "f8"),  # √s: velocity noise per m/s² of spread of the force inside an epoch
+        ("clip_noise", "f8"),  # rad/√s while the gyro is at its range
+        ("gyro_range", "f8"),  # rad/s
+        ("coarse_s", "f8"),  # length of the coarse alignment
+        ("zero_vel_std", "f8"),  # m/s per epoch: how loosely velocity is zero without GNSS
+        ("norm_gate", "f8"),  # m/s²: |f| - g beyond which zero velocity counts less, 0 = off
+        ("rest_s", "f8"),  # quiet this long is rest
+        ("rest_gyro", "f8"),  # rad/s
+        ("rest_accel", "f8"),  # m/s²
+        ("rest_rate_max", "f8"),  # rad/s: a mean rate above this is no rest
+        ("rest_vel_std", "f8"),  # m/s per epoch
+        ("rest_gyro_std", "f8"),  # rad/s per epoch
+        ("gnss_std_min", "f8"),  # m/s, floor of a fix's standard deviation
+        ("gnss_gate", "f8"),  # NIS of a fix (3 degrees of freedom) above which it is weighted down
+        ("gnss_latency_ns", "i8"),  # the fix is older than its own time stamp says by this
+        ("gnss_timeout_s", "f8"),  # without a fix this long: zero velocity again
+        ("antenna_B", "f8", 3),  # m, from the IMU
+        ("course_std", "f8"),  # rad: heading against course, 0 = never from course
+        ("course_speed", "f8"),  # m/s, least for it
+        ("heading_valid_std", "f8"),  # rad
+        ("mag_std", "f8"),  # rad a second of undisturbed field
+        ("mag_norm_tol", "f8"),  # relative deviation of the field's norm that counts as one sigma more
+        ("mag_dip_tol", "f8"),  # rad, likewise of the dip
+        ("mag_tau_s", "f8"),  # how slowly the reference norm and dip are learned
+        ("mag_gate", "f8"),
+        ("bleed_s", "f8"),  # over which a correction reaches the output, 0 = at once
+        ("order", "i8", 3),  # axis index, outer (base) to inner (camera)
+        ("joint_bandwidth", "f8"),  # rad/s
+    ],
+    align=True,
+)
 
 ESTIMATION_STATE = np.dtype(
     [
-        # the estimate at the newest sample
         ("status", "u4"),
         ("started", "u1"),
-        ("t_ns", "i8"),
+        ("t_ns", "i8"),  # of the newest sample: the estimate is for it
         ("age_s", "f8"),  # since the start
-        ("q", "f8", 4),
-        ("bg", "f8", 3),
-        ("v", "f8", 3),
-        ("ba", "f8", 3),
-        ("mg", "f8", (3, 3)),
-        ("sa", "f8", 3),
-        ("omega", "f8", 3),  # corrected, newest sample
+        ("q", "f8", 4),  # q_NC
+        ("x", "f8", N),  # bias, velocity, ... at the index of their errors; the first three stay 0
+        ("pos", "f8", 3),
+        ("pos_var", "f8"),
+        ("heading_var", "f8"),  # rad², of the frame's own heading, beside P
+        ("omega", "f8", 3),  # corrected rate and specific force of the newest sample
         ("force", "f8", 3),
-        ("gyro_raw", "f8", 3),  # newest sample as it came
-        ("repeats", "i8", 3),  # equal gyro samples in a row: a clipped axis repeats itself
-        # covariance, at the last epoch
+        ("raw", "f8", 6),  # that sample as it came
+        ("repeats", "i8"),  # samples in a row in which a fast axis repeated itself: it is clipped
+        # covariance at the last epoch, transition since then, scratch
         ("P", "f8", (N, N)),
-        ("W", "f8", (6, N)),
+        ("F", "f8", (6, N)),
+        ("W", "f8", (N, N)),
         ("h", "f8", N),
         ("ph", "f8", N),
         ("dx", "f8", N),
-        ("heading_var", "f8"),  # rad², of the frame's own heading, beside P
-        # integrals since the last epoch
-        ("T", "f8"),
-        ("iR", "f8", (3, 3)),  # R
-        ("iRw", "f8", (3, 9)),  # R_ij omega_k at [i, 3 j + k]
-        ("iRa", "f8", (3, 3)),  # R_ij f_j
-        ("iF", "f8", 3),  # R f
-        ("iw", "f8", 3),  # raw rate
-        ("if", "f8", 3),  # raw specific force
-        ("iw2", "f8"),
-        ("if2", "f8"),
-        ("extra_q", "f8"),  # rad², attitude noise of gaps and clipping
+        ("sums", "f8", SUMS),
         # the epoch being worked on
-        ("phase", "i8"),  # 0 collecting, 1 update due, 2 heading update due
+        ("phase", "i8"),
+        ("checks", "i8"),
         ("epoch_ns", "i8"),
-        ("epoch_T", "f8"),
-        ("epoch_w", "f8", 3),  # mean raw rate
-        ("epoch_f", "f8", 3),
-        ("epoch_f2", "f8"),  # variance inside it
-        ("epoch_d", "f8", 3),  # dead-reckoned velocity then
-        # coarse alignment
+        ("epoch", "f8", SUMS),  # means of the sums; [I_A2] the variance of the force inside it
+        ("epoch_d", "f8", 3),
         ("coarse_F", "f8", 3),
-        # rest
         ("rest_t", "f8"),
-        ("rest_w", "f8", 3),
-        ("rest_f", "f8", 3),
-        # dead reckoning without corrections, and its history
-        ("d", "f8", 3),
-        ("dp", "f8", 3),
+        ("rest_mean", "f8", 6),
+        # own motion and its history
+        ("track", "f8", TRACK),
         ("ring_n", "i8"),
         ("ring_last_ns", "i8"),
         ("ring_ns", "i8", HISTORY),
-        ("ring_d", "f8", (HISTORY, 3)),
-        ("ring_u", "f8", (HISTORY, 3)),  # velocity of the antenna against the IMU
-        ("ring_dp", "f8", (HISTORY, 3)),
-        ("lever_v", "f8", 3),
+        ("ring", "f8", (HISTORY, TRACK)),
+        ("then", "f8", TRACK),  # what the history says of the fix's moment
         # GNSS
-        ("gnss_pending", "u1"),
-        ("gnss_ns", "i8"),
-        ("gnss_last_ns", "i8"),  # newest fix that was used
-        ("gnss_vel", "f8", 3),
-        ("gnss_pos", "f8", 3),
-        ("gnss_pos_std", "f8"),
-        ("gnss_std", "f8"),
-        ("gnss_r", "f8", 3),
-        ("gnss_nis", "f8"),
-        ("gnss_bad_run", "i8"),
-        ("gnss_used", "u4"),
-        ("gnss_rejected", "u4"),
-        ("course_x", "f8", 3),  # the axis that is taken to lie along the course, in N as estimated
+        ("fix_pending", "u1"),
+        ("fix_ns", "i8"),
+        ("fix_used_ns", "i8"),
+        ("fix", "f8", 8),
+        ("fix_r", "f8", 3),
+        ("fix_nis", "f8"),
+        ("fix_bad_run", "i8"),
+        ("fixes_used", "u4"),
+        ("fixes_rejected", "u4"),
+        ("nose_N", "f8", 3),  # the axis taken to lie along the course
         # alignment by GNSS velocity
-        ("align_B", "f8", (3, 3)),
-        ("align_ns", "i8"),
-        ("align_d", "f8", 3),
-        ("align_vel", "f8", 3),
-        ("align_info", "f8"),
         ("align_n", "i8"),
+        ("align_ns", "i8"),
+        ("align_info", "f8"),
+        ("align_last", "f8", 6),
+        ("align_B", "f8", (3, 3)),
         ("align_K", "f8", (4, 4)),
-        # position, beside the filter
-        ("pos", "f8", 3),
-        ("pos_var", "f8"),
         # magnetometer
-        ("mag_pending", "u1"),
-        ("mag_n", "i8"),
-        ("mag_N", "f8", 3),  # sum of the field in N since the last use
-        ("mag_norm", "f8"),
-        ("mag_dip", "f8"),
-        ("mag_w", "f8"),
+        ("mag_sum", "f8", 4),
+        ("mag_ref", "f8", 3),  # norm, dip, weight
         ("mag_peak", "f8"),
-        ("mag_bad_t", "f8"),
-        # complementary filter, independent, and the blend after a fall-back
+        ("mag_bad_s", "f8"),
+        # complementary filter, independent; the output and its distance from the estimate
         ("cf_q", "f8", 4),
-        ("cf_phi", "f8", 3),
-        ("cf_bg", "f8", 3),
-        ("q_out", "f8", 4),  # the newest output
-        ("off", "f8", 3),  # rotation vector from the estimate to it, in N
+        ("cf_turn", "f8", 3),
+        ("cf_bias", "f8", 3),
+        ("q_out", "f8", 4),
+        ("off", "f8", 3),  # rotation vector in N, from the estimate to the output
         ("resets", "u4"),
-        ("chol", "f8", (N, N)),
-        ("check_n", "i8"),
-        # joints
-        ("joint_t_ns", "i8", 3),
+        # joints: angle, rate, acceleration a row
         ("joint_seen", "u1", 3),
-        ("joint_angle", "f8", 3),
-        ("joint_rate", "f8", 3),
-        ("joint_acc", "f8", 3),
+        ("joint_ns", "i8", 3),
+        ("joint", "f8", (3, 3)),
     ],
     align=True,
 )

@@ -7,30 +7,35 @@ from typing import Any
 
 import numpy as np
 
-from gimbal.estimation.layout import ESTIMATION_PARAMS
+from gimbal.estimation.layout import BA, BG, ESTIMATION_PARAMS, MG, SA, TH, N, V
 
 DEG = math.pi / 180.0
 
 PROFILES = ("handheld", "flight", "vehicle")
 
-COMMON: dict[str, Any] = dict(
-    gravity=9.80665,
-    period=0.05,
-    gyro_noise=0.0010,
-    gyro_rate_noise=0.0010,
-    accel_noise=0.05,
-    vibration_noise=0.0,
-    gyro_bias_walk=2e-5,
-    accel_bias_walk=1e-3,
-    gyro_scale_walk=0.0,
-    clip_noise=0.5,
-    gyro_range=1e9,
+# Packed per error state; the rest goes into the record under its own name.
+VECTORS: dict[str, Any] = dict(
     tilt_std0=2.0 * DEG,
     gyro_bias_std0=0.5 * DEG,
     accel_bias_std0=0.10,
     gyro_scale_std0=0.01,
     gyro_cross_std0=0.005,
     accel_scale_std0=0.005,
+    gyro_noise=0.0010,
+    accel_noise=0.05,
+    gyro_bias_walk=2e-5,
+    accel_bias_walk=1e-3,
+    gyro_scale_walk=1e-6,
+    accel_scale_walk=1e-6,
+)
+
+COMMON: dict[str, Any] = dict(
+    gravity=9.80665,
+    period=0.05,
+    gyro_rate_noise=0.0010,
+    vibration_noise=0.0,
+    clip_noise=0.5,
+    gyro_range=1e9,
     coarse_s=0.3,
     zero_vel_std=2.6,
     norm_gate=0.0,
@@ -50,11 +55,11 @@ COMMON: dict[str, Any] = dict(
     mag_std=6.0 * DEG,
     mag_norm_tol=0.1,
     mag_dip_tol=5.0 * DEG,
-    mag_ref_tau=60.0,
+    mag_tau_s=60.0,
+    mag_gate=9.0,
     bleed_s=0.0,
     order=(2, 0, 1),
     joint_bandwidth=2.0 * math.pi * 25.0,
-    dt=0.001,
 )
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -70,16 +75,43 @@ def default_params(profile: str, dt_s: float, **changes: Any) -> np.ndarray:
     Args:
         profile: "handheld", "flight" or "vehicle".
         dt_s: time between IMU samples, or the tick.
-        changes: fields of ESTIMATION_PARAMS to set instead, in their SI units.
+        changes: other values for names in COMMON or VECTORS, or ``antenna_B``, in SI units.
 
     Raises:
-        ValueError: an unknown profile or field.
+        ValueError: an unknown profile or name.
     """
     if profile not in PROFILES:
         raise ValueError(f"profile is {profile!r}; it may be {', '.join(PROFILES)}")
+    values = {**COMMON, **VECTORS, "dt": dt_s, "antenna_B": (0.0, 0.0, 0.0)}
+    for name, value in {**CHANGES[profile], **changes}.items():
+        if name not in values:
+            raise ValueError(f"{name} is no parameter of the estimator; they are {', '.join(values)}")
+        values[name] = value
     p = np.zeros(1, ESTIMATION_PARAMS)
-    for name, value in {**COMMON, **CHANGES[profile], "dt": dt_s, **changes}.items():
-        if name not in ESTIMATION_PARAMS.names:
-            raise ValueError(f"{name} is no parameter of the estimator; they are {', '.join(ESTIMATION_PARAMS.names)}")
-        p[name] = value
+    for name in values.keys() - VECTORS.keys():
+        p[name] = values[name]
+    _pack_vectors(p[0], values)
     return p
+
+
+def _pack_vectors(p: Any, v: dict[str, Any]) -> None:
+    std0, walk, bound = p["std0"], p["walk"], p["bound"]
+    cross = np.full((3, 3), v["gyro_cross_std0"])
+    np.fill_diagonal(cross, v["gyro_scale_std0"])
+    std0[TH:BG] = v["tilt_std0"], v["tilt_std0"], 1e-3  # heading is 0 by definition until something measures it
+    std0[BG:V] = v["gyro_bias_std0"]
+    std0[V:BA] = v["zero_vel_std"]
+    std0[BA:MG] = v["accel_bias_std0"]
+    std0[MG:SA] = cross.ravel()
+    std0[SA:N] = v["accel_scale_std0"]
+    walk[TH:BG] = v["gyro_noise"] ** 2
+    walk[BG:V] = v["gyro_bias_walk"] ** 2
+    walk[V:BA] = v["accel_noise"] ** 2
+    walk[BA:MG] = v["accel_bias_walk"] ** 2
+    walk[MG:SA] = v["gyro_scale_walk"] ** 2
+    walk[SA:N] = v["accel_scale_walk"] ** 2
+    bound[TH:BG] = 1.0
+    bound[BG:V] = 0.3  # rad/s
+    bound[V:BA] = 1000.0  # m/s
+    bound[BA:MG] = 5.0  # m/s²
+    bound[MG:N] = 0.3

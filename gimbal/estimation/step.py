@@ -4,81 +4,87 @@ from __future__ import annotations
 
 import math
 
-from gimbal.estimation.align import align, gather, restart_alignment
-from gimbal.estimation.attitude import clear_integrals, inject, predict, set_covariance, strapdown
-from gimbal.estimation.coarse import coarse_tilt, turn_to_up
-from gimbal.estimation.history import remember
-from gimbal.estimation.layout import CLIPPED, COARSE, GAP, GNSS, HEADING, INITIALISED, NON_FINITE
-from gimbal.estimation.mm_gnss import use_fix
-from gimbal.estimation.mm_rest import detect_rest, zero_rate
-from gimbal.estimation.mm_velocity import zero_velocity
+from gimbal.estimation.align import ENOUGH, add_course, align, gather
+from gimbal.estimation.attitude import clear_integrals, inject, predict, strapdown
+from gimbal.estimation.coarse import turn_to_up
+from gimbal.estimation.history import recall, remember
+from gimbal.estimation.layout import (
+    CLIPPED,
+    COARSE,
+    GAP,
+    GNSS,
+    GNSS_GATED,
+    HEADING,
+    I_Q,
+    I_T,
+    INITIALISED,
+    K_D,
+    NON_FINITE,
+    V,
+)
+from gimbal.estimation.mm_gnss import update_position, use_fix
+from gimbal.estimation.mm_rest import detect_rest
+from gimbal.estimation.mm_velocity import standstill
 from gimbal.estimation.supervisor import (
     CHECK_EVERY,
     complementary_epoch,
     complementary_sample,
     covariance_good,
     fall_back,
+    set_covariance,
     within_bounds,
 )
 from gimbal.kernels.build import kernel
-from gimbal.kernels.quat import store3, store4
+from gimbal.kernels.quat import load3, load4, norm3, q_mul, q_normalize, q_rotate, store3, store4
 
 GAP_S = 0.02  # a longer time between samples was a gap
+GAP_RATE_VAR = 0.01  # (rad/s)²: what the rate may do in a gap beside going from one end to the other
 FREE_HEADING_VAR = math.pi**2 / 3.0  # rad²: any heading
 STILL = 0.5  # m/s of GNSS speed
 EMPTY, UPDATE, CHECK = 0, 1, 2
 
 
 @kernel
-def start(p, s, gyro, accel, t_ns):
+def start(p, s, g, a, t_ns):
     """First sample: level by the specific force, heading 0."""
-    q = turn_to_up(accel)
+    q = turn_to_up(a)
     store4(s["q"], q)
     store4(s["cf_q"], q)
     store4(s["q_out"], q)
-    store3(s["omega"], gyro)
-    store3(s["gyro_raw"], gyro)
-    store3(s["rest_w"], gyro)
-    store3(s["rest_f"], accel)
+    store3(s["omega"], g)
+    store3(s["force"], a)
+    store3(s["raw"], g)
+    store3(s["rest_mean"], g)
+    store3(s["rest_mean"][3:], a)
     s["t_ns"] = t_ns
     s["epoch_ns"] = t_ns
-    s["pos_var"] = 1e9
+    s["pos_var"] = 1e6
     s["heading_var"] = FREE_HEADING_VAR
-    set_covariance(p, s, p["tilt_std0"] ** 2, 1e-6)
+    set_covariance(p, s)
     clear_integrals(s)
-    restart_alignment(s)
     s["status"] = INITIALISED | COARSE
     s["started"] = 1
 
 
 @kernel
-def sample(p, s, gyro, accel, dt, t_ns):
-    """One IMU sample, dt (s) after the one before: tuples in C, rad/s and m/s². A sample that is not finite is
-    dropped (its time is made up for by the next)."""
-    if not math.isfinite(gyro[0] + gyro[1] + gyro[2] + accel[0] + accel[1] + accel[2]):
+def sample(p, s, g, a, t_ns):
+    """One IMU sample: gyro g (rad/s) and accelerometer a (m/s²), tuples in C. One that is not finite is dropped,
+    its time is made up for by the next; one that is not newer is ignored."""
+    if not math.isfinite(g[0] + g[1] + g[2] + a[0] + a[1] + a[2]):
         s["status"] |= NON_FINITE
-        return
-    if not s["started"]:
-        start(p, s, gyro, accel, t_ns)
-        return
-    if not dt > 0.0:
-        return
-    if dt > GAP_S and dt > 3.0 * p["dt"]:
-        bridge(s, gyro, dt)
-    s["t_ns"] = t_ns
-    s["age_s"] += dt
-    strapdown(p, s, gyro, accel, dt)
-    complementary_sample(s, gyro, dt)
-    remember(s)
-
-
-@kernel
-def bridge(s, gyro, dt):
-    """A gap: the rate in it is the mean of both ends, and may have been anything between and a little beyond."""
-    s["status"] |= GAP
-    for i in range(3):
-        jump = gyro[i] - s["gyro_raw"][i]
-        s["extra_q"] += (0.5 * dt) ** 2 * (jump * jump / 3.0 + 0.01)
+    elif not s["started"]:
+        start(p, s, g, a, t_ns)
+    elif t_ns > s["t_ns"]:
+        dt = (t_ns - s["t_ns"]) * 1e-9
+        if dt > GAP_S and dt > 3.0 * p["dt"]:
+            jump = norm3((g[0] - s["raw"][0], g[1] - s["raw"][1], g[2] - s["raw"][2]))
+            s["status"] |= GAP
+            s["sums"][I_Q] += (0.5 * dt) ** 2 * (jump * jump / 3.0 + GAP_RATE_VAR)
+        s["t_ns"] = t_ns
+        s["age_s"] += dt
+        complementary_sample(s, g, dt)
+        strapdown(p, s, g, a, dt)
+        remember(s)
 
 
 @kernel
@@ -87,63 +93,70 @@ def work(p, s):
     if not s["started"]:
         return
     if s["phase"] == EMPTY:
-        if s["T"] >= 0.999 * p["period"]:
-            if s["status"] & COARSE:
-                coarse_epoch(p, s)
-            else:
-                predict(p, s)
-                s["phase"] = UPDATE
+        if s["sums"][I_T] >= 0.999 * p["period"]:
+            predict(p, s)
+            s["phase"] = UPDATE
     elif s["phase"] == UPDATE:
+        s["checks"] += 1
+        s["phase"] = CHECK if s["checks"] >= CHECK_EVERY else EMPTY
         update(p, s)
-        s["check_n"] += 1
-        s["phase"] = CHECK if s["check_n"] >= CHECK_EVERY else EMPTY
-        if not within_bounds(s):
+        if not within_bounds(p, s):
             fall_back(p, s)
     else:
+        s["checks"] = 0
         s["phase"] = EMPTY
-        s["check_n"] = 0
         if not covariance_good(s):
             fall_back(p, s)
 
 
 @kernel
-def coarse_epoch(p, s):
+def coarse_tilt(p, s):
+    """Turn the estimate so that the mean force since the start is up; what the covariance gathered is not used."""
+    F = s["coarse_F"]
     for i in range(3):
-        s["coarse_F"][i] += s["iF"][i]
-        s["epoch_w"][i] = s["iw"][i] / s["T"]
-        s["epoch_f"][i] = s["if"][i] / s["T"]
-    s["epoch_T"] = s["T"]
-    s["epoch_ns"] = s["t_ns"]
-    coarse_tilt(p, s)
-    complementary_epoch(p, s)
-    clear_integrals(s)
+        F[i] = s["track"][K_D + i] - (p["gravity"] * s["age_s"] if i == 2 else 0.0)
+    turn = turn_to_up(load3(F))
+    store4(s["q"], q_normalize(q_mul(turn, load4(s["q"]))))
+    moved = q_rotate(turn, load3(F))
+    for i in range(3):
+        s["track"][K_D + i] = moved[i] + (p["gravity"] * s["age_s"] if i == 2 else 0.0)
+        s["x"][V + i] = 0.0
     s["ring_n"] = 0
     s["align_ns"] = 0
-    for i in range(3):
-        s["epoch_d"][i] = s["d"][i]
-        s["off"][i] = 0.0
-    if s["gnss_pending"] and not s["status"] & HEADING:
-        s["gnss_pending"] = 0
+    set_covariance(p, s)
+    clear_integrals(s)
+    if s["age_s"] >= p["coarse_s"]:
+        s["status"] &= ~COARSE
 
 
 @kernel
 def update(p, s):
     """All that the last epoch's moment has to say: rest, or the pending fix, or the loose zero velocity."""
     s["status"] &= ~(CLIPPED | GAP | NON_FINITE)
-    aided = s["gnss_last_ns"] != 0 and (s["t_ns"] - s["gnss_last_ns"]) * 1e-9 < p["gnss_timeout_s"]
-    if not aided:
-        s["status"] &= ~GNSS
-    speed = math.sqrt(s["gnss_vel"][0] ** 2 + s["gnss_vel"][1] ** 2 + s["gnss_vel"][2] ** 2)
-    resting = detect_rest(p, s, not aided or speed < STILL)
+    aided = s["fix_used_ns"] != 0 and (s["t_ns"] - s["fix_used_ns"]) * 1e-9 < p["gnss_timeout_s"]
+    s["status"] = s["status"] if aided else s["status"] & ~GNSS
+    resting = detect_rest(p, s, not aided or norm3(load3(s["fix"])) < STILL)
     complementary_epoch(p, s)
-    if s["gnss_pending"] and not s["status"] & HEADING and gather(p, s):
-        align(p, s)
+    if s["status"] & COARSE:
+        coarse_tilt(p, s)
         return
-    if resting:
-        zero_velocity(p, s, p["rest_vel_std"])
-        zero_rate(p, s)
-    elif not (aided and s["status"] & HEADING) and not s["gnss_pending"]:
-        zero_velocity(p, s, p["zero_vel_std"])
-    if s["gnss_pending"]:
-        use_fix(p, s)
+    t_ns = s["fix_ns"] - p["gnss_latency_ns"]
+    fix = s["fix_pending"] == 1
+    s["fix_pending"] = 0
+    if fix and not recall(s, t_ns):
+        s["fixes_rejected"] += 1
+        s["status"] |= GNSS_GATED
+        fix = False
+    if fix:
+        update_position(s)
+        if not s["status"] & HEADING:
+            info = gather(p, s, t_ns)
+            if s["align_n"] > 0:
+                info += add_course(p, s)
+            if info > ENOUGH:
+                align(p, s, t_ns, info)
+                return
+        use_fix(p, s, t_ns)
+    if resting or not (fix or (aided and s["status"] & HEADING)):
+        standstill(p, s, resting)
     inject(p, s)

@@ -62,7 +62,7 @@ def predict_packed(params, state, t, out):
     s = state[0]
     o = out[0]
     f = s["served"]
-    if f["ready"] == 0 or not math.isfinite(t):
+    if f["n"] == 0 or not math.isfinite(t):
         for i in range(3):
             o["pos_N"][i] = o["vel_N"][i] = o["acc_N"][i] = math.nan
         for i in range(9):

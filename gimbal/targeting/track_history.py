@@ -24,13 +24,17 @@ NEVER = -1e300
 @kernel
 def copy_filter(src, dst):
     """dst = src, all but the workspace."""
-    for i in range(13):
+    n = src["n"]
+    for i in range(n):
         dst["x"][i] = src["x"][i]
-        for j in range(13):
+        for j in range(n):
             dst["P"][i, j] = src["P"][i, j]
     for i in range(3):
         dst["offset"][i] = src["offset"][i]
-    dst["t"], dst["ready"], dst["doppler"], dst["drag"] = src["t"], src["ready"], src["doppler"], src["drag"]
+    for i in range(6):
+        dst["last_z"][i] = src["last_z"][i]
+    dst["white2"], dst["last_z_t"] = src["white2"], src["last_z_t"]
+    dst["t"], dst["n"], dst["doppler"], dst["drag"] = src["t"], src["n"], src["doppler"], src["drag"]
     dst["nis"], dst["fix_t"], dst["use_t"] = src["nis"], src["fix_t"], src["use_t"]
     dst["bad_fix"], dst["bad_fix_t"], dst["bad_vel"] = src["bad_fix"], src["bad_fix_t"], src["bad_vel"]
     dst["bad_bearing"] = src["bad_bearing"]
@@ -38,9 +42,9 @@ def copy_filter(src, dst):
 
 @kernel
 def store_checkpoint(f, c):
-    c["valid"], c["t"], c["ready"] = 1, f["t"], f["ready"]
+    c["valid"], c["t"], c["n"] = 1, f["t"], f["n"]
     k = 0
-    for i in range(13):
+    for i in range(f["n"]):
         c["x"][i] = f["x"][i]
         for j in range(i + 1):
             c["P"][k] = f["P"][i, j]
@@ -49,13 +53,16 @@ def store_checkpoint(f, c):
     a[0], a[1], a[2], a[3], a[4] = f["doppler"], f["drag"], f["nis"], f["fix_t"], f["use_t"]
     a[5], a[6], a[7], a[8] = f["bad_fix"], f["bad_fix_t"], f["bad_vel"], f["bad_bearing"]
     a[9], a[10], a[11] = f["offset"][0], f["offset"][1], f["offset"][2]
+    a[12], a[13] = f["white2"], f["last_z_t"]
+    for i in range(6):
+        a[14 + i] = f["last_z"][i]
 
 
 @kernel
 def load_checkpoint(c, f):
-    f["t"], f["ready"] = c["t"], c["ready"]
+    f["t"], f["n"] = c["t"], c["n"]
     k = 0
-    for i in range(13):
+    for i in range(f["n"]):
         f["x"][i] = c["x"][i]
         for j in range(i + 1):
             f["P"][i, j] = c["P"][k]
@@ -65,6 +72,9 @@ def load_checkpoint(c, f):
     f["doppler"], f["drag"], f["nis"], f["fix_t"], f["use_t"] = a[0], a[1], a[2], a[3], a[4]
     f["bad_fix"], f["bad_fix_t"], f["bad_vel"], f["bad_bearing"] = a[5], a[6], a[7], a[8]
     f["offset"][0], f["offset"][1], f["offset"][2] = a[9], a[10], a[11]
+    f["white2"], f["last_z_t"] = a[12], a[13]
+    for i in range(6):
+        f["last_z"][i] = a[14 + i]
 
 
 @kernel
@@ -210,7 +220,7 @@ def run(p, s, steps):
     done = 0
     while s["cursor"] < s["n"] and done < steps:
         m = s["measurement"][s["order"][s["cursor"]]]
-        if m["t"] > f["t"] or f["ready"] == 0:
+        if m["t"] > f["t"] or f["n"] == 0:
             checkpoint(s)
         m["decision"] = take(p, f, m)
         s["cursor"] += 1
@@ -221,34 +231,45 @@ def run(p, s, steps):
 
 
 @kernel
+def add_biases(p, x, P, C):
+    """Covariance C (9, 9) of p = p_s(t + d) - b, v, a from that of the states: b and d join in."""
+    common = p["delay_common_std_s"] * p["delay_common_std_s"]
+    for i in range(9):
+        di = x[3 + i] if i < 6 else 0.0
+        for j in range(9):
+            dj = x[3 + j] if j < 6 else 0.0
+            c = P[i, j] + di * P[15, j] + dj * P[i, 15] + di * dj * (P[15, 15] + common)
+            if i < 3:
+                c -= P[12 + i, j] + dj * P[12 + i, 15]
+            if j < 3:
+                c -= P[i, 12 + j] + di * P[15, 12 + j]
+            if i < 3 and j < 3:
+                c += P[12 + i, 12 + j]
+            C[i, j] = c
+
+
+@kernel
 def predict(p, f, t, out):
     """Subject at time t (s since the epoch) from filter f into out (PREDICTION record); f stays as it is."""
     w = out["scratch"]
     copy_filter(f, w)
     # The stamps of beacon and camera differ by d: it is put down to the beacon, the likelier to lag.
-    dt = t + w["x"][12] - w["t"]
+    n = w["n"]
+    late = w["x"][15] if n == 16 else 0.0
+    dt = t + late - w["t"]
     if dt > 0.0:
         propagate_covariance(p, w, dt)
     propagate_mean(p, w, dt)
     x = w["x"]
     P = w["P"]
     for i in range(3):
-        out["pos_N"][i] = x[i] - x[9 + i]
+        out["pos_N"][i] = x[i] - (x[12 + i] if n == 16 else 0.0)
         out["vel_N"][i] = x[3 + i]
         out["acc_N"][i] = x[6 + i]
-    # p = p_s(t + d) - b: rows of P over (b, d) join those of p; v and a shift by d as well
     C = out["cov_N"]
-    common = p["delay_common_std_s"] * p["delay_common_std_s"]
     for i in range(9):
-        di = x[3 + i] if i < 6 else 0.0
         for j in range(9):
-            dj = x[3 + j] if j < 6 else 0.0
-            c = P[i, j] + di * P[12, j] + dj * P[i, 12] + di * dj * (P[12, 12] + common)
-            if i < 3:
-                c -= P[9 + i, j] + dj * P[9 + i, 12]
-            if j < 3:
-                c -= P[i, 9 + j] + di * P[12, 9 + j]
-            if i < 3 and j < 3:
-                c += P[9 + i, 9 + j]
-            C[i, j] = c
+            C[i, j] = P[i, j]
+    if n == 16:
+        add_biases(p, x, P, C)
     out["age_s"] = t - w["use_t"]

@@ -126,14 +126,15 @@ def propagate_covariance(p, f, dt):
     x = f["x"]
     P = f["P"]
     f12, f02, f22, q00, q01, q02, q11, q12, q22 = singer(p["tau_singer_s"], dt)
-    for j in range(13):  # rows, then columns of F P F'
+    n = f["n"]
+    for j in range(n):  # rows, then columns of F P F'
         for i in range(3):
             a = P[6 + i, j]
             v = P[3 + i, j]
             P[i, j] += dt * v + f02 * a
             P[3 + i, j] = v + f12 * a
             P[6 + i, j] = f22 * a
-    for j in range(13):
+    for j in range(n):
         for i in range(3):
             a = P[j, 6 + i]
             v = P[j, 3 + i]
@@ -157,16 +158,18 @@ def propagate_covariance(p, f, dt):
             P[3 + i, 6 + j] += s * q12
             P[6 + i, 3 + j] += s * q12
             P[6 + i, 6 + j] += s * q22
-    e = math.exp(-dt / p["bias_tau_s"])
-    for i in range(9, 12):
-        x[i] *= e
-        for j in range(13):
-            P[i, j] *= e
-        for j in range(13):
-            P[j, i] *= e
-        b = p["bias_v_m"] if i == 11 else p["bias_h_m"]
-        P[i, i] += (1.0 - e * e) * b * b
-    P[12, 12] += p["delay_walk_s"] * p["delay_walk_s"] * dt
+    for k in range(9, min(n, 15), 3):  # drift, then bias
+        e = math.exp(-dt / (p["drift_tau_s"] if k == 9 else p["bias_tau_s"]))
+        for i in range(k, k + 3):
+            std = p["drift_m_s"] if k == 9 else (p["bias_v_m"] if i == 14 else p["bias_h_m"])
+            x[i] *= e
+            for j in range(n):
+                P[i, j] *= e
+            for j in range(n):
+                P[j, i] *= e
+            P[i, i] += (1.0 - e * e) * std * std
+    if n == 16:
+        P[15, 15] += p["delay_walk_s"] * p["delay_walk_s"] * dt
 
 
 @kernel

@@ -1,13 +1,14 @@
 """The tracker's parameters, state and prediction as records, and how they are filled. Units SI and rad, frame N.
 
-The filter's state, x (13,), is
-  0-2   p_s  position in the beacon's own view: its receiver's bias and its hidden delay included, m
-  3-5   v    velocity, m/s
-  6-8   a    acceleration, m/s²
-  9-11  b    position bias of the beacon's receiver against the camera's, m
-  12    d    how much later than stamped the beacon is, beyond what the camera is, s
-so a fix measures (p_s, v) plainly and only bearings see b and d: the subject is at p_s(t + d) - b. Without
-bearings the filter is thereby exactly the nine-state one, and nothing has to be switched.
+The filter's state, x (16,), is
+  0-2    p_s  position in the beacon's own view: its receiver's bias and its hidden delay included, m
+  3-5    v    rate of p_s, m/s
+  6-8    a    acceleration, m/s²
+  9-11   w    Doppler velocity less v, m/s: the position error of a receiver drifts by 0.1 m/s, its Doppler does not
+  12-14  b    position bias of the beacon's receiver against the camera's, m
+  15     d    how much later than stamped the beacon is, beyond what the camera is, s
+so a fix measures p_s and v + w and only bearings see b and d: the subject is at p_s(t + d) - b. Until the first
+bearing the filter is thereby exactly one of the leading twelve states, and only these are computed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import math
 
 import numpy as np
 
-N_X = 13
+N_X = 16
+N_FIXES = 12  # the states that fixes alone move
 MEASUREMENTS = 160  # stored: 2 s of 25 Hz fixes and 50 Hz bearings
 DENSE, SPARSE = 12, 12  # checkpoints: the newest steps, and one every SPARSE_S
 CHECKPOINTS = DENSE + SPARSE
@@ -68,7 +70,7 @@ FILTER = np.dtype(
         ("t", "f8"),
         ("x", "f8", N_X),
         ("P", "f8", (N_X, N_X)),
-        ("ready", "i8"),  # 1 after the first fix
+        ("n", "i8"),  # states in use: 0 before the first fix, N_FIXES, or N_X after the first bearing
         ("doppler", "f8"),  # 0..1, the newest fixes carry velocity
         ("drag", "f8"),  # slow drag over v², 1/m
         ("nis", "f8"),  # slow mean of the normalised innovation, 1 = as expected
@@ -78,6 +80,9 @@ FILTER = np.dtype(
         ("bad_fix_t", "f8"),  # time of the first of them
         ("bad_vel", "f8"),
         ("bad_bearing", "f8"),  # bearings gated in a row
+        ("white2", "f8"),  # m², white noise of the positions, learned
+        ("last_z", "f8", 6),  # the fix before, for that
+        ("last_z_t", "f8"),
         ("offset", "f8", 3),  # innovation of the gated fixes, to see whether they agree
         ("row", "f8", N_X),  # workspace of an update
         ("gain1", "f8", N_X),
@@ -92,8 +97,8 @@ CHECKPOINT = np.dtype(
         ("t", "f8"),
         ("x", "f8", N_X),
         ("P", "f8", PACKED),
-        ("ready", "i8"),
-        ("aux", "f8", 12),
+        ("n", "i8"),
+        ("aux", "f8", 20),
     ],
     align=True,
 )
@@ -154,19 +159,29 @@ PARAMETERS: dict[str, tuple[float, str]] = {
     "max_pos_m": (1.0e5, "m from the origin: beyond, a local level frame has no meaning"),
     "max_speed_m_s": (250.0, "m/s, no falling or flying body with a parachute is faster"),
     # motion
-    "sigma_t": (8.0, "m/s², Singer acceleration along the velocity"),
-    "sigma_n": (14.0, "m/s², across it"),
-    "tau_singer_s": (2.0, "s, correlation of the acceleration"),
-    "tau_drag_s": (1.7, "s, along-track force returns to the slow drag"),
-    "tau_turn_s": (8.0, "s, side force returns to zero"),
-    "tau_lift_s": (19.0, "s, lift returns to trim"),
-    "tau_slow_drag_s": (10.0, "s, of the slow drag itself"),
-    "gain_turn": (1.0, "share of the velocity frame's turning that the force follows"),
-    "gain_square": (1.0, "share of the force's growth with v²"),
-    "low_speed_m_s": (3.0, "m/s, below it the velocity frame fades into Singer"),
+    "sigma_t": (3.8, "m/s², Singer acceleration along the velocity"),
+    "sigma_n": (6.2, "m/s², across it"),
+    "tau_singer_s": (6.9, "s, correlation of the acceleration"),
+    "tau_drag_s": (5.1, "s, along-track force returns to the slow drag"),
+    "tau_turn_s": (7.9, "s, side force returns to zero"),
+    "tau_lift_s": (23.0, "s, lift returns to trim"),
+    "tau_slow_drag_s": (16.0, "s, of the slow drag itself"),
+    "gain_turn": (1.3, "share of the velocity frame's turning that the force follows"),
+    "gain_square": (0.44, "share of the force's growth with v²"),
+    "low_speed_m_s": (6.3, "m/s, below it the velocity frame fades into Singer"),
     # measurements
-    "fix_pos_std_m": (0.15, "m, white noise of a fix with velocity"),
-    "fix_vel_std_m_s": (0.25, "m/s"),
+    "fix_pos_std_m": (0.08, "m, white noise of a fix with velocity, before it is learned"),
+    "white_share": (1.0, "of the learned white noise that is believed"),
+    "white_n": (40.0, "fixes over which it is learned"),
+    "white_min_m": (0.02, "m, its least"),
+    "white_max_m": (0.5, "m, its most"),
+    "gate_pos_m": (0.3, "m, added to the noise in the gate: a receiver wanders more than it is noisy"),
+    "gate_vel_m_s": (0.5, "m/s, likewise"),
+    "fix_vel_std_m_s": (0.16, "m/s"),
+    "vel_late_s": (0.0027, "s, Doppler velocity behind the position of the same fix"),
+    "vel_blur_s": (0.0041, "s, doubt of that lateness: noise of a velocity per m/s² of acceleration"),
+    "drift_m_s": (0.026, "m/s, Doppler velocity against the rate of the position, 1 sigma"),
+    "drift_tau_s": (44.0, "s"),
     "plain_pos_std_m": (0.3, "m, white noise of a fix without velocity, at the least"),
     "plain_pos_share": (0.3, "of the reported accuracy, for fixes without velocity"),
     "pos_share": (0.0, "of the reported accuracy taken as white noise"),

@@ -14,30 +14,41 @@ from gimbal.kernels.quat import cross3, norm3, scale3
 from gimbal.targeting.track_motion import propagate
 
 ACCEPTED, GATED = 0, 1
+NOISE_STEP_S = 0.35
 FIX = 1
 
 
 @kernel
-def take_state(f, i, innovation, variance):
-    """State i itself was measured: one scalar update of filter f."""
+def take_gain(f, c, innovation, weight):
+    """One scalar measurement: c = P h (16,), weight = 1 / innovation variance."""
     x = f["x"]
     P = f["P"]
-    gain = f["row"]
-    for j in range(13):
-        gain[j] = P[j, i]
-    take_gain(x, P, gain, innovation, 1.0 / (gain[i] + variance))
-
-
-@kernel
-def take_gain(x, P, c, innovation, weight):
-    """Scalar update with c = P h (13,), weight = 1 / innovation variance."""
-    for i in range(13):
+    n = f["n"]
+    for i in range(n):
         g = c[i] * weight
         x[i] += g * innovation
         for j in range(i + 1):
             m = P[i, j] - g * c[j]
             P[i, j] = m
             P[j, i] = m
+
+
+@kernel
+def take_axis(p, f, i, z, variance):
+    """Component i (0-2 position, 3-5 Doppler velocity) of a fix: a velocity is v + w, and a little old."""
+    x = f["x"]
+    P = f["P"]
+    c = f["gain1"]
+    if i < 3:
+        for j in range(f["n"]):
+            c[j] = P[j, i]
+        take_gain(f, c, z - x[i], 1.0 / (c[i] + variance))
+        return
+    late = p["vel_late_s"]
+    for j in range(f["n"]):
+        c[j] = P[j, i] + P[j, 6 + i] - late * P[j, 3 + i]
+    s = c[i] + c[6 + i] - late * c[3 + i] + variance
+    take_gain(f, c, z - x[i] - x[6 + i] + late * x[3 + i], 1.0 / s)
 
 
 @kernel
@@ -57,24 +68,23 @@ def start(p, f, m):
     """Begin a track at fix m, with the doubt of the first second."""
     x = f["x"]
     P = f["P"]
-    for i in range(13):
+    for i in range(16):
         x[i] = 0.0
-        for j in range(13):
+        for j in range(16):
             P[i, j] = 0.0
     has_vel = m["has_vel"] != 0
-    pos, vel, acc = fix_pos_std(p, m), (p["fix_vel_std_m_s"] if has_vel else 20.0), (5.0 if has_vel else 8.0)
+    f["white2"], f["last_z_t"] = p["fix_pos_std_m"] ** 2, -1e300
+    pos, vel, acc = fix_pos_std(p, f, m), (p["fix_vel_std_m_s"] if has_vel else 20.0), (5.0 if has_vel else 8.0)
     for i in range(3):
         x[i] = m["z"][i]
         x[3 + i] = m["z"][3 + i] if has_vel else 0.0
         P[i, i] = pos * pos
         P[3 + i, 3 + i] = vel * vel
         P[6 + i, 6 + i] = acc * acc
-        b = p["bias_v_m"] if i == 2 else p["bias_h_m"]
-        P[9 + i, 9 + i] = b * b
+        P[9 + i, 9 + i] = p["drift_m_s"] * p["drift_m_s"]
         f["offset"][i] = 0.0
-    P[12, 12] = p["delay_std_s"] * p["delay_std_s"]
     f["t"] = f["fix_t"] = f["use_t"] = m["t"]
-    f["ready"] = 1
+    f["n"] = 12
     f["doppler"] = 1.0 if has_vel else 0.0
     f["drag"] = 0.0
     f["nis"] = 1.0
@@ -82,11 +92,33 @@ def start(p, f, m):
 
 
 @kernel
-def fix_pos_std(p, m):
-    """White noise of a fix's position, m: reported accuracies are slow errors, of which a share is white."""
-    if m["has_vel"] != 0:
-        return math.sqrt(p["fix_pos_std_m"] ** 2 + (p["pos_share"] * m["std"][0]) ** 2)
-    return max(p["plain_pos_std_m"], p["plain_pos_share"] * m["std"][0])
+def fix_pos_std(p, f, m):
+    """White noise of a fix's position, m. Reported accuracies are slow errors and say little of it."""
+    if m["has_vel"] == 0:
+        return max(p["plain_pos_std_m"], p["plain_pos_share"] * m["std"][0])
+    return p["white_share"] * math.sqrt(f["white2"])
+
+
+@kernel
+def learn_noise(p, f, m):
+    """White noise of the positions, from the step between two fixes against the mean of their Doppler velocities.
+
+    At intervals up to NOISE_STEP_S a manoeuvre adds only centimetres to it; its variance is twice the noise's.
+    """
+    z = m["z"]
+    last = f["last_z"]
+    dt = m["t"] - f["last_z_t"]
+    if dt > 0.0 and dt <= NOISE_STEP_S:
+        step2 = 0.0
+        for i in range(3):
+            e = z[i] - last[i] - 0.5 * dt * (z[3 + i] + last[3 + i])
+            step2 += e * e
+        new = min(step2 / 6.0, 9.0 * f["white2"])  # a jump is not noise
+        f["white2"] += (new - f["white2"]) / p["white_n"]
+        f["white2"] = min(max(f["white2"], p["white_min_m"] ** 2), p["white_max_m"] ** 2)
+    f["last_z_t"] = m["t"]
+    for i in range(6):
+        last[i] = z[i]
 
 
 @kernel
@@ -145,15 +177,19 @@ def take_fix(p, f, m):
     x = f["x"]
     z = m["z"]
     dt = m["t"] - f["fix_t"]
-    std = fix_pos_std(p, m)
-    pos_variance = std * std
-    vel_variance = p["fix_vel_std_m_s"] * p["fix_vel_std_m_s"]
     has_vel = m["has_vel"] != 0
+    if has_vel:
+        learn_noise(p, f, m)
+    std = fix_pos_std(p, f, m)
+    pos_variance = std * std
+    accel2 = x[6] * x[6] + x[7] * x[7] + x[8] * x[8]
+    vel_variance = p["fix_vel_std_m_s"] ** 2 + p["vel_blur_s"] ** 2 * accel2
     f["doppler"] += (1.0 if dt > 3.0 else 0.3) * ((1.0 if has_vel else 0.0) - f["doppler"])
     use_pos = use_vel = False
     for o in range(0, 6, 3):
         dx, dy, dz = z[o] - x[o], z[o + 1] - x[o + 1], z[o + 2] - x[o + 2]
-        nis = nis3(f["P"], o, pos_variance if o == 0 else vel_variance, dx, dy, dz)
+        doubt = pos_variance + p["gate_pos_m"] ** 2 if o == 0 else vel_variance + p["gate_vel_m_s"] ** 2
+        nis = nis3(f["P"], o, doubt, dx, dy, dz)
         if o == 0:
             use_pos = judge_position(p, f, m, nis, dx, dy, dz)
             if use_pos:
@@ -162,7 +198,7 @@ def take_fix(p, f, m):
             use_vel = judge_velocity(p, f, nis, dx * dx + dy * dy + dz * dz)
     for i in range(6):
         if (i < 3 and use_pos) or (i >= 3 and use_vel):
-            take_state(f, i, z[i] - x[i], pos_variance if i < 3 else vel_variance)
+            take_axis(p, f, i, z[i], pos_variance if i < 3 else vel_variance)
     if use_pos or use_vel:
         learn(p, f, dt)
         f["fix_t"] = f["use_t"] = m["t"]
@@ -181,13 +217,14 @@ def bearing_row(f, n, u, r, delay, row, c):
         row[i] = g
         row[3 + i] = g * delay
         row[6 + i] = 0.0
-        row[9 + i] = -g
+        row[9 + i] = 0.0
+        row[12 + i] = -g
         along += g * x[3 + i]
-    row[12] = along
+    row[15] = along
     s = 0.0
-    for i in range(13):
+    for i in range(16):
         a = 0.0
-        for j in range(13):
+        for j in range(16):
             a += P[i, j] * row[j]
         c[i] = a
         s += row[i] * a
@@ -195,15 +232,29 @@ def bearing_row(f, n, u, r, delay, row, c):
 
 
 @kernel
+def begin_biases(p, f):
+    """The first bearing: bias and delay join the states with what is known of them beforehand."""
+    P = f["P"]
+    for i in range(12, 16):
+        f["x"][i] = 0.0
+        for j in range(16):
+            P[i, j] = P[j, i] = 0.0
+        std = p["delay_std_s"] if i == 15 else (p["bias_v_m"] if i == 14 else p["bias_h_m"])
+        P[i, i] = std * std
+    f["n"] = 16
+
+
+@kernel
 def take_bearing(p, f, m):
     """Camera bearing m into filter f, already at its time: two scalars across the measured line of sight."""
+    if f["n"] == 12:
+        begin_biases(p, f)
     x = f["x"]
-    P = f["P"]
-    delay = x[12]
+    delay = x[15]
     d = (
-        x[0] + delay * x[3] - x[9] - m["camera_N"][0],
-        x[1] + delay * x[4] - x[10] - m["camera_N"][1],
-        x[2] + delay * x[5] - x[11] - m["camera_N"][2],
+        x[0] + delay * x[3] - x[12] - m["camera_N"][0],
+        x[1] + delay * x[4] - x[13] - m["camera_N"][1],
+        x[2] + delay * x[5] - x[14] - m["camera_N"][2],
     )
     r = max(norm3(d), 1.0)
     u = scale3(d, 1.0 / r)
@@ -219,7 +270,7 @@ def take_bearing(p, f, m):
     s11 = bearing_row(f, n1, u, r, delay, row, c1) + variance
     s22 = bearing_row(f, n2, u, r, delay, row, c2) + variance
     s12 = 0.0
-    for i in range(13):
+    for i in range(16):
         s12 += row[i] * c1[i]
     i1 = -(n1[0] * u[0] + n1[1] * u[1] + n1[2] * u[2])
     i2 = -(n2[0] * u[0] + n2[1] * u[1] + n2[2] * u[2])
@@ -231,11 +282,11 @@ def take_bearing(p, f, m):
         f["bad_bearing"] += 1.0
         return GATED
     f["bad_bearing"] = 0.0
-    for i in range(13):
+    for i in range(16):
         c2[i] -= share * c1[i]
     first = 1.0 / s11
-    take_gain(x, P, c1, i1, first)
-    take_gain(x, P, c2, i2, 1.0 / s22)
+    take_gain(f, c1, i1, first)
+    take_gain(f, c2, i2, 1.0 / s22)
     f["use_t"] = m["t"]
     return ACCEPTED
 
@@ -243,7 +294,7 @@ def take_bearing(p, f, m):
 @kernel
 def take(p, f, m):
     """Advance filter f to measurement m and take it in. Returns the decision (Status)."""
-    if f["ready"] == 0:
+    if f["n"] == 0:
         if m["kind"] != FIX:
             return GATED  # nothing yet that a bearing could belong to
         start(p, f, m)

@@ -185,7 +185,7 @@ def track(p, s, sense, nav, t_act_ns, target):
             s["fix_status"] = decision
             s["count"][decision] += 1
     target["fix_status"] = s["fix_status"]
-    if s["served"]["ready"] == 0:
+    if s["served"]["n"] == 0:
         target["status"] = NONE
         return
     write_target(p, s, nav, nav_t, (t_act_ns - s["epoch_ns"]) * 1e-9, t_act_ns, target)

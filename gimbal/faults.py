@@ -64,95 +64,139 @@ class Text(NamedTuple):
 TEXT: dict[int, Text] = {
     Code.NONE: Text("no fault", "", ""),
     Code.TORQUE_LIMIT: Text(
-        "A motor is at its torque limit.", "Payload out of balance, wind, or a hard manoeuvre.",
-        "Balance the camera; see max_torque_Nm.", "limits.max_torque_Nm",
+        "A motor is at its torque limit.",
+        "Payload out of balance, wind, or a hard manoeuvre.",
+        "Balance the camera; see max_torque_Nm.",
+        "limits.max_torque_Nm",
     ),
     Code.RATE_LIMIT: Text(
-        "The setpoint is at its rate limit.", "The target or the operator asks for more.",
-        "Raise max_rate_deg_s if the motors allow it.", "limits.max_rate_deg_s",
+        "The setpoint is at its rate limit.",
+        "The target or the operator asks for more.",
+        "Raise max_rate_deg_s if the motors allow it.",
+        "limits.max_rate_deg_s",
     ),
     Code.END_STOP: Text(
-        "A joint is in its soft end-stop.", "The carrier turned past the joint's travel.",
-        "Turn the carrier, or recentre with mode stow.", "joints.*.soft_stop_deg",
+        "A joint is in its soft end-stop.",
+        "The carrier turned past the joint's travel.",
+        "Turn the carrier, or recentre with mode stow.",
+        "joints.*.soft_stop_deg",
     ),
     Code.SINGULARITY: Text(
         "The roll joint is near 90 degrees: one direction of the camera can't be moved.",
-        "Steep bank with a level horizon.", "Wait, or look along the carrier.", "limits.singularity_cos",
+        "Steep bank with a level horizon.",
+        "Wait, or look along the carrier.",
+        "limits.singularity_cos",
     ),
     Code.IMU_PREDICTED: Text(
-        "IMU samples are late: the attitude is predicted.", "USB stall or a slow line.",
-        "Check the cable and the latency timer.", "safety.imu_predict_ms",
+        "IMU samples are late: the attitude is predicted.",
+        "USB stall or a slow line.",
+        "Check the cable and the latency timer.",
+        "safety.imu_predict_ms",
     ),
     Code.IMU_CLIPPED: Text(
-        "The IMU is at the end of its range.", "A shock, or a loose mount.", "Check the mount.", "imu.gyro_range_deg_s",
+        "The IMU is at the end of its range.",
+        "A shock, or a loose mount.",
+        "Check the mount.",
+        "imu.gyro_range_deg_s",
     ),
     Code.HEADING_UNKNOWN: Text(
-        "North isn't known yet: tracking by position waits.", "No GNSS velocity, or no manoeuvre so far.",
-        "Move off with a clear sky, or frame by hand.", "estimation.profile",
+        "North isn't known yet: tracking by position waits.",
+        "No GNSS velocity, or no manoeuvre so far.",
+        "Move off with a clear sky, or frame by hand.",
+        "estimation.profile",
     ),
     Code.TARGET_COASTING: Text(
         "No fix of the target: its path is predicted.", "Radio gap.", "Check the beacon link.", "targeting.coast_s"
     ),
     Code.TARGET_LOST: Text(
-        "The target is lost: the picture is held.", "No fix for too long.",
-        "Frame by hand (mode rate) or wait for the beacon.", "targeting.lost_s",
+        "The target is lost: the picture is held.",
+        "No fix for too long.",
+        "Frame by hand (mode rate) or wait for the beacon.",
+        "targeting.lost_s",
     ),
     Code.COMMAND_EXPIRED: Text(
-        "The operator's rate expired: the camera is held.", "The stick or its link went quiet.",
-        "Send again.", "safety.rate_command_expiry_ms",
+        "The operator's rate expired: the camera is held.",
+        "The stick or its link went quiet.",
+        "Send again.",
+        "safety.rate_command_expiry_ms",
     ),
     Code.ESTIMATOR_FALLBACK: Text(
-        "The attitude filter was judged unfit: a simpler one serves.", "Inconsistent measurements.",
+        "The attitude filter was judged unfit: a simpler one serves.",
+        "Inconsistent measurements.",
         "Land and look at the innovations in the log.",
     ),
     Code.GNSS_LOST: Text(
         "No GNSS velocity: the horizon may drift in turns.", "Antenna or receiver.", "Check the receiver."
     ),
-    Code.MOTOR_HOT: Text("A motor is warm: torque is reduced.", "Long load.", "Balance, or rest.", "thermal.limit_degC"),
+    Code.MOTOR_HOT: Text(
+        "A motor is warm: torque is reduced.", "Long load.", "Balance, or rest.", "thermal.limit_degC"
+    ),
     Code.IMU_HOLD: Text(
-        "No IMU sample: the joints are held on their encoders.", "The IMU stalled.",
-        "Check its cable.", "safety.imu_hold_ms",
+        "No IMU sample: the joints are held on their encoders.",
+        "The IMU stalled.",
+        "Check its cable.",
+        "safety.imu_hold_ms",
     ),
     Code.ARM_RAMP: Text("Torque is ramping up after arming.", "", "", "limits.arm_ramp_s"),
     Code.OPERATOR_STOP: Text("STOP was pressed.", "An operator.", "`gimbal ctl ack`, then `gimbal ctl arm`."),
     Code.IMU_SILENT: Text(
-        "No IMU sample for too long.", "Cable, power, or the IMU's output was reconfigured.",
-        "Check the cable and power, `gimbal ctl ack`, then arm.", "safety.imu_safe_ms",
+        "No IMU sample for too long.",
+        "Cable, power, or the IMU's output was reconfigured.",
+        "Check the cable and power, `gimbal ctl ack`, then arm.",
+        "safety.imu_safe_ms",
     ),
     Code.IMU_FROZEN: Text(
         "The IMU repeats one value.", "Its sensor core hangs.", "Power-cycle the IMU, `gimbal ctl ack`, then arm."
     ),
     Code.MOTOR_SILENT: Text(
-        "A motor controller stopped answering.", "Cable, power, id, or the bus.",
-        "Check the bus, `gimbal ctl ack`, then arm.", "safety.motor_safe_ms",
+        "A motor controller stopped answering.",
+        "Cable, power, id, or the bus.",
+        "Check the bus, `gimbal ctl ack`, then arm.",
+        "safety.motor_safe_ms",
     ),
     Code.MOTOR_FAULT: Text(
-        "A motor controller reports a fault.", "See motor_fault in the log for the device's own code.",
+        "A motor controller reports a fault.",
+        "See motor_fault in the log for the device's own code.",
         "Clear the cause, `gimbal ctl ack`, then arm.",
     ),
     Code.ESTIMATOR_FAILED: Text(
-        "The attitude filter failed and no fall-back is left.", "Bad IMU data.", "Land; look at the log.",
+        "The attitude filter failed and no fall-back is left.",
+        "Bad IMU data.",
+        "Land; look at the log.",
     ),
     Code.RUNAWAY: Text(
-        "The camera moves against what is commanded.", "A motor's sign, order or phase wires.",
-        "Power off, check direction in [joints.*], `gimbal ctl ack`, then arm.", "joints.*.direction",
+        "The camera moves against what is commanded.",
+        "A motor's sign, order or phase wires.",
+        "Power off, check direction in [joints.*], `gimbal ctl ack`, then arm.",
+        "joints.*.direction",
     ),
     Code.IMU_LINK_LOST: Text(
-        "The IMU's port is gone.", "Unplugged.", "Plug it in, `gimbal ctl ack`, then arm.", "devices.imu.port",
+        "The IMU's port is gone.",
+        "Unplugged.",
+        "Plug it in, `gimbal ctl ack`, then arm.",
+        "devices.imu.port",
     ),
     Code.MOTOR_LINK_LOST: Text(
-        "The motors' port is gone.", "Unplugged.", "Plug it in, `gimbal ctl ack`, then arm.", "devices.motors.port",
+        "The motors' port is gone.",
+        "Unplugged.",
+        "Plug it in, `gimbal ctl ack`, then arm.",
+        "devices.motors.port",
     ),
     Code.OVERSPEED: Text(
-        "A joint turns faster than allowed.", "Hit, slipped, or a wrong gain.",
-        "Look for damage, `gimbal ctl ack`, then arm.", "safety.runaway_rate_deg_s",
+        "A joint turns faster than allowed.",
+        "Hit, slipped, or a wrong gain.",
+        "Look for damage, `gimbal ctl ack`, then arm.",
+        "safety.runaway_rate_deg_s",
     ),
     Code.WIRED_STOP: Text(
-        "The wired stop chain is open: motor power is cut.", "The emergency stop was pressed.",
+        "The wired stop chain is open: motor power is cut.",
+        "The emergency stop was pressed.",
         "Release it, `gimbal ctl ack`, then arm.",
     ),
     Code.MOTOR_OVERHEAT: Text(
-        "A motor is above its temperature limit.", "Long overload.", "Let it cool, `gimbal ctl ack`, then arm.",
+        "A motor is above its temperature limit.",
+        "Long overload.",
+        "Let it cool, `gimbal ctl ack`, then arm.",
         "thermal.limit_degC",
     ),
 }
@@ -173,7 +217,11 @@ def sentence(code: int) -> str:
     text = TEXT.get(code)
     if text is None:
         return f"fault {code}: unknown to this version"
-    parts = [text.what, f"Cause: {text.cause}" if text.cause else "", f"Next: {text.next_step}" if text.next_step else ""]
+    parts = [
+        text.what,
+        f"Cause: {text.cause}" if text.cause else "",
+        f"Next: {text.next_step}" if text.next_step else "",
+    ]
     return " ".join(p for p in parts if p)
 
 

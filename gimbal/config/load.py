@@ -35,14 +35,18 @@ def find(kind: str, name: str | Path) -> Path:
     if path.suffix == ".toml" or "/" in str(name):
         if path.is_file():
             return path
-        raise ConfigError(f"There is no {kind[:-1]} file {path}. Give a path to a .toml file, or a name in configs/{kind}/.")
+        raise ConfigError(
+            f"There is no {kind[:-1]} file {path}. Give a path to a .toml file, or a name in configs/{kind}/."
+        )
     bare = CONFIGS / kind / f"{name}.toml"
     if bare.is_file():
         return bare
     names = sorted(p.stem for p in (CONFIGS / kind).glob("*.toml"))
     near = difflib.get_close_matches(str(name), names, 1)
     hint = f" Did you mean {near[0]}?" if near else ""
-    raise ConfigError(f"There is no {kind[:-1]} called {name}.{hint} Known: {', '.join(names)}; or give a path to a .toml file.")
+    raise ConfigError(
+        f"There is no {kind[:-1]} called {name}.{hint} Known: {', '.join(names)}; or give a path to a .toml file."
+    )
 
 
 def _explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:

@@ -124,5 +124,3 @@ def allocate(p, s, nav, demand_C, accel_sp_C, dt_s):
         s["feedforward"][a] = s["dynamics"][a] + friction_torque(
             p["friction"], s["friction"], a, nav["joint_rate_est"][a], nav["joint_angle_est"][a], dt_s
         )
-
-

@@ -12,7 +12,20 @@ import math
 import numpy as np
 
 from gimbal.kernels.build import kernel
-from gimbal.kernels.quat import add3, cross3, dot3, load3, load4, q_axis, q_mul, q_rotate, q_unrotate, store3, store4, sub3
+from gimbal.kernels.quat import (
+    add3,
+    cross3,
+    dot3,
+    load3,
+    load4,
+    q_axis,
+    q_mul,
+    q_rotate,
+    q_unrotate,
+    store3,
+    store4,
+    sub3,
+)
 
 CHAIN_PARAMS = np.dtype(
     [

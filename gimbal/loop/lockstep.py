@@ -15,6 +15,7 @@ from gimbal.config.scenario import Scenario
 from gimbal.config.schema import Rig as RigConfig
 from gimbal.errors import UsageError
 from gimbal.faults import Code
+from gimbal.loop.history import HISTORY
 from gimbal.metrics import EMPTY, picture_metrics
 from gimbal.records import COMMAND, INBOX, SENSE, TICK, Mode, Verb
 from gimbal.units import DEG
@@ -45,24 +46,11 @@ def check_mode(mode: str) -> Mode:
     return MODES[mode]
 
 
-class _History:
-    """What the metrics need of every tick, preallocated."""
-
-    def __init__(self, n: int):
-        self.n = 0
-        self.q_true, self.q_sp, self.q_est = (np.zeros((n, 4)) for _ in range(3))
-        self.camera, self.target = np.zeros((n, 3)), np.full((n, 3), np.nan)
-
-    def add(self, truth: dict[str, Any] | None, row: np.ndarray) -> None:
-        i = self.n
-        if truth is not None:
-            self.q_true[i] = truth["q_NC"]
-            self.camera[i] = truth["camera_pos_N"]
-            if truth.get("target_pos_N") is not None:
-                self.target[i] = truth["target_pos_N"]
-        self.q_sp[i] = row["setpoint"]["q_NC_sp"][0]
-        self.q_est[i] = row["nav"]["q_NC_est"][0]
-        self.n += 1
+def _note_truth(here: np.ndarray, truth: dict[str, Any]) -> None:
+    here["q_true"] = truth["q_NC"]
+    here["camera_pos_N"] = truth["camera_pos_N"]
+    target = truth.get("target_pos_N")
+    here["target_pos_N"] = np.nan if target is None else target
 
 
 def _resolve(config: Any) -> tuple[RigConfig, str, str]:
@@ -92,6 +80,7 @@ def run_lockstep(
     log: str | Path | None = None,
     progress: Any = None,
     controller: str = "full",
+    keep: list[Any] | None = None,
 ) -> dict[str, Any]:
     """Drive any object with the ``Rig`` protocol through the shipped tick.
 
@@ -106,6 +95,7 @@ def run_lockstep(
         log: file to write (MCAP), or None.
         progress: called with (ticks done, ticks in all) now and then, or None.
         controller: "full" or "pid" (no observer, no feed-forward but what a plain PID has).
+        keep: a list that the run's HISTORY rows are appended to, or None.
 
     Returns:
         The keys of docs/contract.md; values from truth are None where the rig has none.
@@ -115,6 +105,7 @@ def run_lockstep(
         RuntimeError: the rig's read or write reported an error.
     """
     from gimbal.config.pack import pack_params
+    from gimbal.loop.note import note
     from gimbal.loop.pipeline import new_state, step
 
     seconds, wanted = check_seconds(seconds), check_mode(mode)
@@ -130,7 +121,7 @@ def run_lockstep(
     inbox, row = np.zeros(1, INBOX), np.zeros(1, TICK)
     inbox["verb"] = Verb.NONE
     truth_of = getattr(rig, "truth", None)
-    history = _History(ticks)
+    history = np.zeros(ticks, HISTORY)
     faults: list[str] = []
     writer = _open_log(log, rig_config, config, params, state, seed) if log else None
     rig.open({"dt_s": dt_s, "seed": seed, "kinematic_order": list(rig_config.kinematic_order), "t0_ns": START_NS})
@@ -143,7 +134,10 @@ def run_lockstep(
                 raise RuntimeError(f"rig.read returned status {status} at tick {tick}: the run ends in rig.safe()")
             truth = truth_of() if truth_of is not None else None
             step(params, state, sense, inbox, command, row)
-            history.add(truth, row)
+            here = history[tick : tick + 1]
+            note(here, row)
+            if truth is not None:
+                _note_truth(here, truth)
             if row["health"]["fault"][0] and not faults:
                 faults.append(Code(int(row["health"]["fault"][0])).name.lower())
             if writer is not None:
@@ -171,17 +165,29 @@ def run_lockstep(
         "faults": faults,
         "realtime_factor": ticks * dt_s / elapsed,
     }
+    if keep is not None:
+        keep.append(history)
     return {**result, **_picture(rig_config, history, mode, truth_of is not None)}
 
 
-def _picture(rig: RigConfig, h: _History, mode: str, has_truth: bool) -> dict[str, Any]:
+def _picture(rig: RigConfig, h: np.ndarray, mode: str, has_truth: bool) -> dict[str, Any]:
     if not has_truth:
         return dict(EMPTY)
     camera = rig.camera
     half = tuple(math.atan(0.5 * size / camera.focal_mm) for size in camera.sensor_mm)
     framing = (rig.targeting.framing_right_deg * DEG, rig.targeting.framing_down_deg * DEG)
-    target = h.target if np.isfinite(h.target).all() else None
-    return picture_metrics(h.q_true, h.q_sp, h.q_est, h.camera, target, rig.loop_rate_hz, mode, framing, (half[0], half[1]))
+    target = h["target_pos_N"] if np.isfinite(h["target_pos_N"]).all() else None
+    return picture_metrics(
+        h["q_true"],
+        h["q_sp"],
+        h["q_est"],
+        h["camera_pos_N"],
+        target,
+        rig.loop_rate_hz,
+        mode,
+        framing,
+        (half[0], half[1]),
+    )
 
 
 def plain_pid(rig: RigConfig) -> RigConfig:

@@ -121,9 +121,7 @@ def _limit(p, s, row, dt_s):
         s["scratch"][k] = control["torque_lim"][a] - s["torque"][a]
         cut = cut or control["saturated"][a] != 0
     if cut:
-        lost_B = camera_acceleration(
-            s["allocation"]["chain"], load3(s["scratch"]), s["allocation"]["joint_accel"]
-        )
+        lost_B = camera_acceleration(s["allocation"]["chain"], load3(s["scratch"]), s["allocation"]["joint_accel"])
         q_BC = q_from_joints(order, nav["joint_angle_est"])
         lost_C = q_unrotate(q_BC, lost_B)
         pid_unwind(p["pid"], s["pid"], lost_C, dt_s, p["unwind_1_s"])
@@ -168,15 +166,11 @@ def step(params, state, sense, inbox, command, row):
     arbitrate(p["arbiter"], s["arbiter"], now_ns, r["inbox"])
     track(p["tracker"], s["tracker"], r["sense"], nav, now_ns + p["act_delay_ns"], target)
     # SAFETY: the state machine, before anything is commanded
-    supervise_state(
-        p["supervisor"], s["supervisor"], r["sense"], meas, nav, s["arbiter"], r["control"], dt_s, health
-    )
+    supervise_state(p["supervisor"], s["supervisor"], r["sense"], meas, nav, s["arbiter"], r["control"], dt_s, health)
     armed = s["supervisor"]["arm"] == Arm.ARMED
     if s["supervisor"]["armed_now"] or not armed:
         _start_from(s, q_NC, rate_C)
-    choose_goal(
-        p["modes"], s["modes"], s["arbiter"], nav, target, load4(s["profile"]["q_NC_sp"]), dt_s, goal
-    )
+    choose_goal(p["modes"], s["modes"], s["arbiter"], nav, target, load4(s["profile"]["q_NC_sp"]), dt_s, goal)
     if armed:
         profile(
             p["profile"],

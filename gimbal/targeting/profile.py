@@ -18,7 +18,9 @@ PROFILE_PARAMS = np.dtype(
     [("max_rate", "f8"), ("max_accel", "f8"), ("max_jerk", "f8"), ("bandwidth", "f8")],  # rad/s, ², ³; rad/s
     align=True,
 )
-PROFILE_STATE = np.dtype([("q_NC_sp", "f8", 4), ("rate_C", "f8", 3), ("accel_C", "f8", 3), ("limited", "u1")], align=True)
+PROFILE_STATE = np.dtype(
+    [("q_NC_sp", "f8", 4), ("rate_C", "f8", 3), ("accel_C", "f8", 3), ("limited", "u1")], align=True
+)
 
 
 @kernel

@@ -1,0 +1,174 @@
+"""The command line. Each command parses its arguments and calls one function; heavy imports wait until then."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from gimbal import __version__
+from gimbal.errors import GimbalError
+
+EXAMPLES = """examples:
+  gimbal sim speedflight --mode track --seconds 30 --plot out.png
+  gimbal run torque --emulate speedflight --arm --mode track --log logs
+  gimbal ctl status
+  gimbal replay logs/run.mcap --verify
+"""
+
+
+def _command(commands: argparse._SubParsersAction, name: str, help_: str, examples: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=help_,
+        description=help_,
+        epilog="examples:\n" + examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _port(text: str) -> tuple[str, str]:
+    name, _, path = text.partition("=")
+    if not name or not path:
+        raise argparse.ArgumentTypeError(f"{text!r} isn't NAME=PATH, for example imu=/dev/serial/by-id/usb-...")
+    return name, path
+
+
+def _add_sim(commands: argparse._SubParsersAction) -> None:
+    p = _command(
+        commands,
+        "sim",
+        "lock-step simulation, faster than real time",
+        "  gimbal sim speedflight\n  gimbal sim configs/scenarios/speedflight.toml --mode track --track jump.csv --plot p.png\n",
+    )
+    p.add_argument("scenario", nargs="?", help="a path, or a name in configs/scenarios/")
+    p.add_argument("--all", action="store_true", help="every scenario, full controller and plain PID")
+    p.add_argument("--rig", help="a path, or a name in configs/rigs/ (default: the scenario's)")
+    p.add_argument("--mode", help="lock, track, rate, stow, home, off (default: the scenario's)")
+    p.add_argument("--track", help="fly this track as the target: FlySight CSV or npz")
+    p.add_argument("--seconds", type=float, help="length of the run (default: the scenario's)")
+    p.add_argument("--seed", type=int, default=1, help="of every random part (default 1)")
+    p.add_argument("--seeds", type=int, default=1, metavar="K", help="run seeds seed..seed+K-1, values RMS over them")
+    p.add_argument("--controller", choices=("full", "pid"), default="full", help="pid: plain, no feed-forward")
+    p.add_argument("--log", metavar="FILE", help="write the log (MCAP)")
+    p.add_argument("--plot", metavar="FILE", help="draw the run (PNG)")
+    p.add_argument("--json", metavar="FILE", help="write the figures")
+    p.set_defaults(call="gimbal.sim:sim_command")
+
+
+def _add_run(commands: argparse._SubParsersAction) -> None:
+    p = _command(
+        commands,
+        "run",
+        "the daemon: flies the gimbal until stopped",
+        "  gimbal run torque --emulate speedflight --arm --mode track\n"
+        "  gimbal run rigs/mine.toml --port imu=/dev/serial/by-id/usb-... --log logs\n",
+    )
+    p.add_argument("rig", help="a path, or a name in configs/rigs/")
+    p.add_argument("--emulate", metavar="SCENARIO", help="start the emulators on ptys and link them")
+    p.add_argument("--track", help="with --emulate: fly this track as the target")
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--arm", action="store_true", help="arm after the self-test (default: starts disarmed)")
+    p.add_argument("--mode", default="lock", help="lock, track, rate, stow, home, off")
+    p.add_argument("--seconds", type=float, help="stop after this long (default: until SIGTERM or Ctrl-C)")
+    p.add_argument("--log", metavar="DIR", help="record into this folder")
+    p.add_argument("--port", metavar="NAME=PATH", type=_port, action="append", default=[], help="port of a device")
+    p.add_argument("--json", metavar="FILE", help="write the figures at the end")
+    p.set_defaults(call="gimbal.run:run_command")
+
+
+def _add_others(commands: argparse._SubParsersAction) -> None:
+    p = _command(
+        commands,
+        "emulate",
+        "only the emulators: prints name=path a line, then READY",
+        "  gimbal emulate torque --scenario speedflight --dir /tmp/rig\n",
+    )
+    p.add_argument("rig")
+    p.add_argument("--scenario", required=True)
+    p.add_argument("--dir", required=True, help="folder for the port links")
+    p.add_argument("--track")
+    p.add_argument("--seed", type=int, default=1)
+    p.set_defaults(call="gimbal.emulate:emulate_command")
+
+    p = _command(
+        commands,
+        "ctl",
+        "talk to the running daemon",
+        "  gimbal ctl arm\n  gimbal ctl mode track\n  gimbal ctl rate 0 -5 10\n  gimbal ctl stop\n",
+    )
+    p.add_argument("verb", choices=("arm", "disarm", "stop", "ack", "mode", "rate", "status"))
+    p.add_argument("values", nargs="*", help="mode MODE; rate ROLL PITCH YAW in deg/s about the camera's axes")
+    p.add_argument("--rig", help="name of the rig, where several daemons run")
+    p.add_argument("--json", metavar="FILE", help="write the answer")
+    p.set_defaults(call="gimbal.ctl:ctl_command")
+
+    p = _command(
+        commands,
+        "replay",
+        "re-run the shipped step over a log and compare every byte",
+        "  gimbal replay logs/run.mcap --verify\n",
+    )
+    p.add_argument("log")
+    p.add_argument("--verify", action="store_true", help="exit 1 at the first differing tick and field")
+    p.add_argument("--json", metavar="FILE", help="write the result")
+    p.set_defaults(call="gimbal.replay.replay:replay_command")
+
+    p = _command(
+        commands, "demo", "the main job on the simulated rig, with a log, a plot and a summary", "  gimbal demo\n"
+    )
+    p.add_argument("--seconds", type=float, default=60.0)
+    p.add_argument("--out", default="demo_out", help="folder for log, plot and summary")
+    p.add_argument("--track", help="fly this track as the target")
+    p.set_defaults(call="gimbal.demo:demo_command")
+
+    p = _command(commands, "warmup", "compile everything now, so that the next start is quick", "  gimbal warmup\n")
+    p.set_defaults(call="gimbal.loop.warmup:warmup_command")
+
+    p = _command(commands, "bench", "measure this machine", "  gimbal bench realtime --json bench.json\n")
+    p.add_argument("what", choices=("realtime",))
+    p.add_argument("--seconds", type=float, default=4.0, help="of a slice")
+    p.add_argument("--slices", type=int, default=8)
+    p.add_argument("--rate", type=float, default=1000.0, help="loop rate, Hz")
+    p.add_argument("--json", metavar="FILE")
+    p.set_defaults(call="gimbal.bench:bench_command")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gimbal",
+        description="Host of a three-axis camera gimbal: holds the picture still, keeps a fast flyer framed.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"gimbal {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_sim(commands)
+    _add_run(commands)
+    _add_others(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Exit codes: 0 good, 1 failed, 2 bad usage or config."""
+    args = build_parser().parse_args(argv)
+    module, _, function = args.call.partition(":")
+    import importlib
+
+    try:
+        return int(getattr(importlib.import_module(module), function)(args) or 0)
+    except GimbalError as error:
+        print(f"gimbal {args.command}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"gimbal {args.command}: stopped by Ctrl-C", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        if type(error).__name__ != "CacheUnwritable":
+            raise
+        print(f"gimbal {args.command}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

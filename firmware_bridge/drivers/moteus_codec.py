@@ -259,7 +259,7 @@ class MoteusCodec:
                 start, at = _take_varuint(raw, at)
                 values = dict(zip(range(start, start + count), struct.unpack_from(f"<{count}{kind}", raw, at)))
                 at += struct.calcsize(f"<{count}{kind}")
-                self.twins |= values.get(0x120, 0) != found.get(0x120, values.get(0x120, 0))
+                self.twins |= 0x120 in values and values[0x120] != found.get(0x120, values[0x120])
                 found.update(values)
         except (IndexError, struct.error):
             pass

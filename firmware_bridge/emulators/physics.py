@@ -7,7 +7,7 @@ or in real time, and on the single free axis below.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -159,4 +159,4 @@ class StraightFlight:
         v, s = self.start.vel_N, self.start
         lat = s.lat_deg + math.degrees(v[0] * dt / 6_378_137.0)
         lon = s.lon_deg + math.degrees(v[1] * dt / (6_378_137.0 * math.cos(math.radians(s.lat_deg))))
-        return Fix(lat, lon, s.height_m - v[2] * dt, v, s.pos_std_m, s.vel_std_m_s, s.fix)
+        return replace(s, lat_deg=lat, lon_deg=lon, height_m=s.height_m - v[2] * dt)

@@ -9,7 +9,7 @@ import numpy as np
 from gimbal.config.schema import Body, Fixes, Rig
 from gimbal.frames import AXIS_INDEX, PITCH, ROLL
 from gimbal.kernels.filters import lowpass_coefficients
-from gimbal.plant.base_motion import Motion
+from gimbal.plant.motion import Motion
 from gimbal.plant.noise import stream
 from gimbal.plant.spline import PAD, coefficients
 from gimbal.plant.state import PARAMS, STATE

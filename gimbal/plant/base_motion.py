@@ -1,123 +1,118 @@
 """What the carrier does to the mount: attitude and position of the base over time, seeded, as samples for a spline.
 
-Figures and their sources are in docs/reference_rig.md and arrive through Scenario. Buffeting and vibration are small
-rotations and displacements in base axes on top of the slow motion, so their RMS holds in base axes.
+Figures and their sources are in docs/reference_rig.md and arrive through Scenario. A carrier is a path (slow attitude
+and position) and a shake in base axes on top of it, so that the shake's RMS holds in base axes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from gimbal.config.scenario import Flyer, Point, Scenario, Speedflight, Still
+from gimbal.config.scenario import Flyer, Point, Scenario, Speedflight, Track
+from gimbal.errors import ConfigError
 from gimbal.plant import flyer as flying
-from gimbal.plant.shaping import band, q_axis, q_euler, q_mul, q_vector, rotate, synthesize
-from gimbal.plant.spline import PAD, coefficients
-from gimbal.units import DEG
+from gimbal.plant import track_file
+from gimbal.plant.carriers import camera_car, helicopter, speedflight, still, train_roof
+from gimbal.plant.cliff_jump import cliff_jump
+from gimbal.plant.motion import PATH_RATE_HZ, Carried, Motion, continuous, resample, times
+from gimbal.plant.shaping import band, q_axis, q_mul, rotate, synthesize
+from gimbal.plant.spline import PAD
 
-RATE_HZ = 1000.0
-
-
-@dataclass
-class Motion:
-    """Samples that start PAD rows before t = 0 and end PAD rows after the end."""
-
-    q_NB: np.ndarray  # (n, 4) at rate_hz, sign continuous
-    pos_N: np.ndarray  # (n, 3)
-    rate_hz: float = RATE_HZ
-    target_N: np.ndarray | None = None  # (m, 3) at target_rate_hz
-    target_rate_hz: float = flying.RATE_HZ
-    wind_Nm: np.ndarray | None = None  # (k, 3) on the roll, pitch, yaw stage at wind_rate_hz
-    wind_rate_hz: float = 50.0
-
-
-def times(seconds: float, rate_hz: float = RATE_HZ) -> np.ndarray:
-    """Sample times with the pads."""
-    return (np.arange(int(round(seconds * rate_hz)) + 1 + 2 * PAD) - PAD) / rate_hz
-
-
-def continuous(q: np.ndarray) -> np.ndarray:
-    """The same attitudes with signs chosen so that neighbours are close."""
-    flips = np.sum(q[1:] * q[:-1], axis=1) < 0.0
-    sign = np.concatenate([[1.0], np.cumprod(np.where(flips, -1.0, 1.0))])
-    return q * sign[:, None]
-
-
-def resample(samples: np.ndarray, rate_hz: float, start_s: float, t: np.ndarray) -> np.ndarray:
-    """Quintic B-spline through uniform samples (n, c), at times t inside them."""
-    c = coefficients(samples)
-    u = np.clip((t - start_s) * rate_hz, 2.0, samples.shape[0] - 4.0001)
-    i = u.astype(int)
-    f = u - i
-    w = _weights(f)
-    return sum(w[k][:, None] * c[i - 2 + k] for k in range(6))
-
-
-def _weights(f: np.ndarray) -> list[np.ndarray]:
-    f2, f3 = f * f, f**3
-    f4, f5 = f**4, f**5
-    k = 1.0 / 120.0
-    return [
-        (1 - 5 * f + 10 * f2 - 10 * f3 + 5 * f4 - f5) * k,
-        (26 - 50 * f + 20 * f2 + 20 * f3 - 20 * f4 + 5 * f5) * k,
-        (66 - 60 * f2 + 30 * f4 - 10 * f5) * k,
-        (26 + 50 * f + 20 * f2 - 20 * f3 - 20 * f4 + 10 * f5) * k,
-        (1 + 5 * f + 10 * f2 + 10 * f3 + 5 * f4 - 5 * f5) * k,
-        f5 * k,
-    ]
-
-
-def still(carrier: Still, seconds: float) -> Motion:
-    n = times(seconds).size
-    one = np.ones(n) * DEG
-    q = q_euler(carrier.roll_deg * one, carrier.pitch_deg * one, carrier.heading_deg * one)
-    return Motion(q, np.zeros((n, 3)))
-
-
-def shake(rng: np.random.Generator, n: int, edges: tuple[float, float], rms: np.ndarray, integrals: int) -> np.ndarray:
-    """(n, 3) band noise with this RMS an axis, integrated so often."""
-    axes = [
-        synthesize(rng, n, RATE_HZ, band(edges[0], edges[1]), rms=float(rms[k]), integrals=integrals) for k in range(3)
-    ]
-    return np.stack(axes, axis=1)
-
-
-def speedflight(carrier: Speedflight, path: flying.Path, seed: int, seconds: float) -> Motion:
-    """Attitude and position of a chase flyer's mount along a path that starts PAD path samples before t = 0."""
-    rng = np.random.default_rng([seed, 20])
-    t = times(seconds)
-    slow = np.column_stack([path.pos, path.heading, path.bank])
-    slow = resample(slow, flying.RATE_HZ, -PAD / flying.RATE_HZ, t)
-    phase = rng.uniform(0.0, 2.0 * np.pi, 3)
-    swing_hz = (carrier.roll_swing_hz, carrier.pitch_swing_hz, carrier.heading_swing_hz)
-    swing_deg = (carrier.roll_swing_deg, carrier.pitch_swing_deg, carrier.heading_swing_deg)
-    roll, pitch, yaw = (
-        a * DEG * np.sin(2.0 * np.pi * f * t + ph) for a, f, ph in zip(swing_deg, swing_hz, phase, strict=True)
-    )
-    flight = q_mul(q_axis(2, slow[:, 3] + yaw), q_axis(0, slow[:, 4]))
-    q = q_mul(flight, q_mul(q_axis(1, pitch), q_axis(0, roll)))
-    buffet = shake(rng, t.size, carrier.buffeting_hz, np.array(carrier.buffeting_deg_s_rms) * DEG, 1)
-    shift = shake(rng, t.size, carrier.vibration_hz, np.array(carrier.vibration_m_s2_rms), 2)
-    return Motion(continuous(q_mul(q, q_vector(buffet))), slow[:, :3] + rotate(q, shift))
+_BUILDERS: dict[str, Callable[[Any, np.random.Generator, np.ndarray], Carried]] = {
+    "still": still,
+    "speedflight": speedflight,
+    "helicopter": helicopter,
+    "camera_car": camera_car,
+    "train_roof": train_roof,
+    "cliff_jump": cliff_jump,
+}
+_STAY = ("still", "cliff_jump")  # carriers that never follow a target
 
 
 def make(scenario: Scenario, seed: int, seconds: float, track: str | None = None) -> Motion:
-    """The motion of a scenario's carrier and target for t = 0 to seconds."""
+    """The motion of a scenario's carrier and target for t = 0 to seconds.
+
+    Args:
+        track: file that takes the place of the scenario's target.
+
+    Raises:
+        ConfigError: a bad or missing track.
+    """
     carrier, target = scenario.carrier, scenario.target
-    pad_s = PAD / flying.RATE_HZ
-    if isinstance(carrier, Speedflight):
+    if track is not None:
+        distance = getattr(target, "distance_m", 40.0)
+        target = Track(kind="track", file=track, distance_m=distance)
+    t = times(seconds)
+    carried = _BUILDERS[carrier.kind](carrier, np.random.default_rng([seed, 20]), t)
+    target_N: np.ndarray | None = None
+    path: flying.Path | None = None
+    if isinstance(target, Track):
+        lead = _recorded(target, seconds)
+        if carrier.kind not in _STAY:
+            path = flying.chase(lead, target.distance_m, np.zeros(lead.pos.shape[0]), None)
+        target_N = lead.pos
+    elif isinstance(carrier, Speedflight):
         aim = target if isinstance(target, Flyer) else Flyer(kind="flyer")
-        lead, path = flying.flight_with_chase(aim, carrier, seed, seconds + 2.0 * pad_s)
-        motion = speedflight(carrier, path, seed, seconds)
-        lead_pos = lead.pos
-    else:
-        assert isinstance(carrier, Still)
-        motion = still(carrier, seconds)
-        lead_pos = None
-    if isinstance(target, Flyer):
-        motion.target_N = lead_pos
-    if isinstance(target, Point):
-        m = times(seconds, flying.RATE_HZ).size
-        motion.target_N = motion.pos_N[PAD] + np.tile(np.array(target.pos_N_m), (m, 1))
+        pad_s = PAD / PATH_RATE_HZ
+        lead, path = flying.flight_with_chase(aim, carrier, seed, seconds + 2.0 * pad_s, pad_s)
+        target_N = lead.pos
+    if path is not None:
+        carried = _along(carried, path, t)
+    pos = carried.pos_N + rotate(carried.q_path, carried.shift_B)
+    q = q_mul(carried.q_path, carried.q_local)
+    motion = Motion(continuous(q), pos, wind_Nm=carried.wind_Nm)
+    if isinstance(target, Track) or (isinstance(target, Flyer) and isinstance(carrier, Speedflight)):
+        motion.target_N = target_N
+    elif isinstance(target, Flyer):
+        motion.target_N = _ahead(carried, target, np.random.default_rng([seed, 21]), t)
+    elif isinstance(target, Point):
+        rows = times(seconds, PATH_RATE_HZ).size
+        motion.target_N = carried.pos_N[PAD] + np.tile(np.array(target.pos_N_m), (rows, 1))
     return motion
+
+
+def _recorded(target: Track, seconds: float) -> flying.Path:
+    """A track file as a path from the pads before t = 0 to those after the end, beginning distance_m north."""
+    if not target.file:
+        raise ConfigError(
+            "The scenario's target is a track, but no file is named. Add --track FILE, or file = ... under [target]."
+        )
+    t, pos, vel = track_file.load(target.file, target.start_s)
+    pos, vel, acc = track_file.smooth(t, pos, vel)
+    at = times(seconds, PATH_RATE_HZ)
+    out = track_file.hermite(t, pos, vel, acc, at)
+    out[:, 0] += target.distance_m
+    n = at.size
+    return flying.Path(out, np.gradient(out, 1.0 / PATH_RATE_HZ, axis=0), np.zeros(n), np.zeros(n))
+
+
+def _along(carried: Carried, path: flying.Path, t: np.ndarray) -> Carried:
+    """The carrier's shake on a followed path instead of its own: heading along it, banked as the turn needs."""
+    slow = np.column_stack([path.pos, path.heading, path.bank])
+    slow = resample(slow, PATH_RATE_HZ, -PAD / PATH_RATE_HZ, t)
+    q = q_mul(q_axis(2, slow[:, 3]), q_axis(0, slow[:, 4]))
+    return Carried(q, slow[:, :3], carried.q_local, carried.shift_B, carried.wind_Nm)
+
+
+def _ahead(carried: Carried, target: Flyer, rng: np.random.Generator, t: np.ndarray) -> np.ndarray:
+    """A flyer that keeps its station ahead of a carrier with a path of its own, wandering by some metres."""
+    stride = int(round((t[1] - t[0]) ** -1 / PATH_RATE_HZ))
+    rows = times(t[-PAD - 1], PATH_RATE_HZ)
+    pos = resample(carried.pos_N[::stride], PATH_RATE_HZ, t[0], rows)
+    vel = np.gradient(pos, 1.0 / PATH_RATE_HZ, axis=0)
+    smooth = np.exp(-0.5 * (np.arange(-100, 101) / 40.0) ** 2)
+    smooth /= smooth.sum()
+    padded = np.pad(vel, ((100, 100), (0, 0)), mode="edge")
+    vel = np.column_stack([np.convolve(padded[:, k], smooth, mode="valid") for k in range(2)])
+    speed = np.hypot(vel[:, 0], vel[:, 1])
+    forward = np.where(speed[:, None] > 1.0, vel / np.maximum(speed, 1.0)[:, None], np.array([1.0, 0.0]))
+    wander = np.stack(
+        [synthesize(rng, rows.size, PATH_RATE_HZ, band(0.02, 0.4), rms=1.0) for _ in range(3)],
+        axis=1,
+    )
+    out = pos + np.tanh(wander / 2.0) * np.array([6.0, 6.0, 4.0])
+    out[:, :2] += target.distance_m * forward
+    return out

@@ -12,6 +12,7 @@ from gimbal import records
 from gimbal.config.scenario import Scenario
 from gimbal.config.schema import Rig
 from gimbal.plant import assemble, base_motion, step
+from gimbal.plant.motion import Motion
 from gimbal.plant.state import TRUTH
 
 
@@ -38,7 +39,7 @@ class Plant:
         t0_ns: int = 0,
         command_delay_s: float = 0.0,
         substep_ns: int = assemble.SUBSTEP_NS,
-        motion: base_motion.Motion | None = None,
+        motion: Motion | None = None,
     ) -> None:
         self.rig, self.scenario = rig, scenario
         self.params = assemble.params(rig, seed, t0_ns, substep_ns)
@@ -49,7 +50,6 @@ class Plant:
         if scenario.box and rig.camera.box_rate_hz > 0.0:
             p["box_period_ns"] = round(1e9 / rig.camera.box_rate_hz)
         self.state = assemble.state(p, seed, t0_ns)
-        s = self.state[0]
         self._command = np.zeros(1, records.COMMAND)
         # evaluate the base alone, put the joints where the camera is level and still, then start
         start = self.state.copy()

@@ -11,7 +11,7 @@ from gimbal.config.scenario import Scenario
 from gimbal.config.schema import Rig
 from gimbal.errors import ConfigError
 from gimbal.plant import assemble, step
-from gimbal.plant.base_motion import Motion
+from gimbal.plant.motion import Motion
 from gimbal.plant.simulator import Plant
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from gimbal.kernels.build import kernel
 from gimbal.records import TargetStatus
-from gimbal.targeting.track_history import admit, predict, run
+from gimbal.targeting.track_history import admit, run
+from gimbal.targeting.track_predict import predict
 from gimbal.targeting.track_records import (
     ALL_STEPS,
     BEARING,
@@ -71,7 +72,7 @@ def predict_packed(params, state, t, out):
         o["age_s"] = math.nan
         o["status"] = 0
         return
-    predict(p, f, t - s["epoch_s"], o)
+    predict(p, f, t - s["epoch_s"], o, 9)
     o["status"] = 3 if o["age_s"] > p["lost_s"] else (2 if o["age_s"] > p["coast_s"] else 1)
 
 
@@ -188,7 +189,7 @@ class TargetTracker:
 
     def predict(self, t_s: float) -> Prediction:
         """Subject at t_s (s); any time, ahead of the measurements or within a second before. Changes nothing."""
-        out = np.empty(1, PREDICTION)
+        out = np.zeros(1, PREDICTION)
         predict_packed(self._params, self._state, t_s, out)
         return Prediction(out)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 from gimbal.kernels.build import kernel
-from gimbal.targeting.track_motion import propagate_covariance, propagate_mean
 from gimbal.targeting.track_records import DENSE, MEASUREMENTS, SPARSE
 from gimbal.targeting.track_update import take
 
@@ -228,48 +227,3 @@ def run(p, s, steps):
     if done > 0 and s["cursor"] == s["n"]:
         copy_filter(f, s["served"])
     return done
-
-
-@kernel
-def add_biases(p, x, P, C):
-    """Covariance C (9, 9) of p = p_s(t + d) - b, v, a from that of the states: b and d join in."""
-    common = p["delay_common_std_s"] * p["delay_common_std_s"]
-    for i in range(9):
-        di = x[3 + i] if i < 6 else 0.0
-        for j in range(9):
-            dj = x[3 + j] if j < 6 else 0.0
-            c = P[i, j] + di * P[15, j] + dj * P[i, 15] + di * dj * (P[15, 15] + common)
-            if i < 3:
-                c -= P[12 + i, j] + dj * P[12 + i, 15]
-            if j < 3:
-                c -= P[i, 12 + j] + di * P[15, 12 + j]
-            if i < 3 and j < 3:
-                c += P[12 + i, 12 + j]
-            C[i, j] = c
-
-
-@kernel
-def predict(p, f, t, out):
-    """Subject at time t (s since the epoch) from filter f into out (PREDICTION record); f stays as it is."""
-    w = out["scratch"]
-    copy_filter(f, w)
-    # The stamps of beacon and camera differ by d: it is put down to the beacon, the likelier to lag.
-    n = w["n"]
-    late = w["x"][15] if n == 16 else 0.0
-    dt = t + late - w["t"]
-    if dt > 0.0:
-        propagate_covariance(p, w, dt)
-    propagate_mean(p, w, dt)
-    x = w["x"]
-    P = w["P"]
-    for i in range(3):
-        out["pos_N"][i] = x[i] - (x[12 + i] if n == 16 else 0.0)
-        out["vel_N"][i] = x[3 + i]
-        out["acc_N"][i] = x[6 + i]
-    C = out["cov_N"]
-    for i in range(9):
-        for j in range(9):
-            C[i, j] = P[i, j]
-    if n == 16:
-        add_biases(p, x, P, C)
-    out["age_s"] = t - w["use_t"]

@@ -56,16 +56,18 @@ def jerk(p, v, a, drag, doppler):
 
 
 @kernel
-def propagate_mean(p, f, dt):
-    """Advance p, v, a of filter f by dt (s, either sign): midpoint rule in steps of at most STEP_S."""
-    x = f["x"]
+def propagate_mean(p, x, doppler, drag, dt):
+    """Advance p, v, a in x by dt (s, either sign): midpoint rule in steps of at most STEP_S.
+
+    ``doppler`` is the share, 0 to 1, of the velocity frame in a mean that is otherwise Singer's.
+    """
     if p["model"] == 3.0:
         for i in range(3):
             x[i] += dt * x[3 + i]
             x[6 + i] = 0.0
         return
-    doppler = f["doppler"] if p["model"] == 0.0 else (1.0 if p["model"] == 1.0 else 0.0)
-    drag = f["drag"]
+    if p["model"] != 0.0:
+        doppler = 1.0 if p["model"] == 1.0 else 0.0
     n = max(1, int(math.ceil(abs(dt) / STEP_S - 1e-9)))
     h = dt / n
     for _ in range(n):
@@ -120,6 +122,16 @@ def singer(tau, dt):
 
 
 @kernel
+def noise_shape(p, f):
+    """Variance of Singer's acceleration of filter f as across * I + along * v v'."""
+    x = f["x"]
+    speed2 = x[3] * x[3] + x[4] * x[4] + x[5] * x[5]
+    scale = 1.0 + p["adapt"] * (f["nis"] - 1.0)
+    across = p["sigma_n"] * p["sigma_n"] * scale
+    return across, (p["sigma_t"] * p["sigma_t"] * scale - across) / (speed2 + p["low_speed_m_s"] ** 2)
+
+
+@kernel
 def propagate_covariance(p, f, dt):
     """Advance the covariance of filter f by dt >= 0 (s), with f's velocity before the mean moves; and the bias, which
     forgets (first-order Gauss-Markov)."""
@@ -141,11 +153,7 @@ def propagate_covariance(p, f, dt):
             P[j, i] += dt * v + f02 * a
             P[j, 3 + i] = v + f12 * a
             P[j, 6 + i] = f22 * a
-    speed2 = x[3] * x[3] + x[4] * x[4] + x[5] * x[5]
-    low = p["low_speed_m_s"]
-    scale = 1.0 + p["adapt"] * (f["nis"] - 1.0)
-    across = p["sigma_n"] * p["sigma_n"] * scale
-    along = (p["sigma_t"] * p["sigma_t"] * scale - across) / (speed2 + low * low)
+    across, along = noise_shape(p, f)
     for i in range(3):
         for j in range(3):
             s = along * x[3 + i] * x[3 + j] + (across if i == j else 0.0)
@@ -179,5 +187,5 @@ def propagate(p, f, t):
     if dt <= 0.0:
         return
     propagate_covariance(p, f, dt)
-    propagate_mean(p, f, dt)
+    propagate_mean(p, f["x"], f["doppler"], f["drag"], dt)
     f["t"] = t

@@ -105,7 +105,7 @@ CHECKPOINT = np.dtype(
 
 POSE = np.dtype([("t", "f8"), ("q_NC", "f8", 4), ("pos_N", "f8", 3)], align=True)
 
-# What predict gives; `scratch` is its own workspace, so that it leaves the state untouched.
+# What predict gives; x and half are its own workspace, so that it leaves the state untouched.
 PREDICTION = np.dtype(
     [
         ("pos_N", "f8", 3),
@@ -114,7 +114,8 @@ PREDICTION = np.dtype(
         ("cov_N", "f8", (9, 9)),
         ("age_s", "f8"),
         ("status", "i8"),
-        ("scratch", FILTER),
+        ("x", "f8", N_X),
+        ("half", "f8", (9, N_X)),
     ],
     align=True,
 )

@@ -10,7 +10,8 @@ import math
 
 from gimbal.kernels.build import kernel
 from gimbal.kernels.quat import cross3, load3, load4, norm3, q_normalize, q_rotate, scale3, store3, sub3
-from gimbal.targeting.track_history import admit, predict, run
+from gimbal.targeting.track_history import admit, run
+from gimbal.targeting.track_predict import predict
 from gimbal.targeting.track_records import (
     POSES,
     TRACKER_PARAMS,
@@ -128,7 +129,7 @@ def write_target(p, s, nav, nav_t, t_act, t_act_ns, target):
     """TARGET from the served estimate: subject, line of sight and its rate from where the camera will then be."""
     o = s["out"]
     age = t_act - s["served"]["use_t"]
-    predict(p, s["served"], t_act - max(0.0, age - p["lost_s"]), o)
+    predict(p, s["served"], t_act - max(0.0, age - p["lost_s"]), o, 3)
     pos, vel = load3(o["pos_N"]), load3(o["vel_N"])
     store3(target["pos_N"], pos)
     store3(target["vel_N"], vel)

@@ -7,18 +7,21 @@ docs/reference/configuration.md and fw/bldc_servo_structs.h at db1a7623. Shares 
 from __future__ import annotations
 
 import math
-import struct
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 from firmware_bridge.emulators.base import NEVER, Emulator, axis_ids
-from firmware_bridge.emulators.moteus_registers import FORMATS, MIN_RAW, scale_of
+from firmware_bridge.emulators.moteus_frames import Layout
 from firmware_bridge.emulators.physics import AxisDrive, AxisPhysics
 
 TURN = 2 * math.pi
 STOPPED, FAULT, CALIBRATING, POSITION, TIMEOUT, ZERO_VELOCITY, BRAKE = 0, 1, 3, 10, 11, 12, 15
 CAN_FD_SIZES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64)
+PADDED = [next((size for size in CAN_FD_SIZES if size >= n), 64) for n in range(400)]
 FAULT_UNDER_VOLTAGE, FAULT_START_OUTSIDE_LIMIT, FAULT_TIMEOUT_MODE = 40, 39, 42
+READABLE = frozenset((*range(8), 0x0A, 0x0B, 0x0C, 0x0D, 0x0E, 0x0F, *range(0x20, 0x2E), 0x38, 0x39, 0x3A, 0x50, 0x51,
+                      0x58, 0x70, 0x71, 0x100, 0x101, 0x102, 0x110, 0x120, 0x121, 0x122))  # fmt: skip
 DEFAULTS = {0x20: 0.0, 0x21: 0.0, 0x22: 0.0, 0x23: 1.0, 0x24: 1.0, 0x25: math.nan, 0x27: 0.0}
 
 
@@ -36,6 +39,7 @@ class Servo:
         self.calibrate_ns = int(float(options.get("calibrate_ms", 5.0)) * 1e6)  # current offsets, leaving stop
         self.firmware = 0x00010C
         self.serial = (0x1000 + can_id, 0x2000, 0x3000)
+        self._layouts: deque[Layout] = deque(maxlen=16)
         self.power_up(0)
 
     def power_up(self, now_ns: int) -> None:
@@ -43,7 +47,7 @@ class Servo:
         self.deadline_ns = self.ready_ns = NEVER
         self.command = dict(DEFAULTS)
         self.start_ns = now_ns
-        self._snapshot_ns, self._snapshot = -1, dict[int, float]()
+        self._snapshot: dict[int, float] = {}
 
     def next_ns(self) -> int:
         return min(self.deadline_ns, self.ready_ns)
@@ -107,19 +111,17 @@ class Servo:
         torque = 0.0 if math.isnan(c[0x22]) else c[0x22]
         self.axis.set_command(AxisDrive(kind, torque, rate, c[0x20] * TURN, limit, kp, kd), now_ns)
 
-    def read(self, register: int, now_ns: int) -> float | int | None:
-        """Value in the protocol's units (revolutions); None: no such register."""
-        return self._values(now_ns).get(register, self.command.get(register))
+    def read(self, register: int) -> float:
+        """Value in the protocol's units (revolutions), at the time of the frame in hand."""
+        value = self._snapshot.get(register)
+        return self.command.get(register, 0.0) if value is None else value
 
-    def _values(self, now_ns: int) -> dict[int, float]:
-        if self._snapshot_ns == now_ns:
-            return self._snapshot
+    def _measure(self, now_ns: int) -> dict[int, float]:
         s = self.axis.state(now_ns)
         if s.fault and self.mode != FAULT:
             self.raise_fault(s.fault, now_ns)
         turns, rate = s.angle_rad / TURN, s.rate_rad_s / TURN
-        self._snapshot_ns = now_ns
-        self._snapshot = {
+        return {
             0x000: self.mode, 0x001: turns, 0x002: rate, 0x003: s.torque_Nm,
             0x004: s.current_A, 0x005: 0.0, 0x006: turns % 1.0, 0x007: s.torque_Nm * s.rate_rad_s,
             0x00A: s.temp_degC, 0x00B: 0, 0x00C: 0, 0x00D: s.voltage_V, 0x00E: s.temp_degC, 0x00F: self.fault,
@@ -129,52 +131,31 @@ class Servo:
             0x100: 0x00010000, 0x101: self.firmware, 0x102: 5, 0x110: self.can_id,
             0x120: self.serial[0], 0x121: self.serial[1], 0x122: self.serial[2],
         }  # fmt: skip
-        return self._snapshot
 
     def frame(self, data: bytes, now_ns: int) -> bytes:
-        """Do the subframes of one CAN frame in order; the reply's subframes."""
-        reply = bytearray()
-        new_mode: int | None = None
-        at = 0
-        self._snapshot_ns = -1  # what the frame itself writes must show
-        while at < len(data):
-            if data[at] == 0x50:
-                at += 1
-                continue
-            kind, resolution, count, start, at = _subframe_head(data, at)
-            if kind is None:
-                break  # padding, or something this firmware doesn't know: the rest is not looked at
-            if kind == "read":
-                reply += self._answer(resolution, count, start, now_ns)
-                continue
-            width = struct.calcsize(FORMATS[resolution])
-            if at + width * count > len(data):
-                break
-            for i in range(count):
-                raw = struct.unpack_from("<" + FORMATS[resolution], data, at)[0]
-                at += width
-                value = _scaled(raw, start + i, resolution)
-                if start + i == 0:
-                    new_mode = int(value)
-                    self.command = dict(DEFAULTS)
-                else:
-                    self._write(start + i, value)
+        """Do what one CAN frame says; the reply's subframes."""
+        layout = self._layout(data)
+        new_mode = None
+        for register, value in layout.written(data):
+            if register == 0:
+                new_mode = int(value) if math.isfinite(value) else -1
+                self.command = dict(DEFAULTS)
+            elif 0x20 <= register <= 0x2D:
+                self.command[register] = value
+        reply = b""
+        if layout.reads:
+            self._snapshot = self._measure(now_ns)
+            reply = layout.reply(self.read)
         if new_mode is not None:
             self.set_mode(new_mode, now_ns)
-        return bytes(reply)
+        return reply
 
-    def _write(self, register: int, value: float) -> None:
-        if 0x20 <= register <= 0x2D:
-            self.command[register] = value
-
-    def _answer(self, resolution: int, count: int, start: int, now_ns: int) -> bytes:
-        values = [self.read(start + i, now_ns) for i in range(count)]
-        if any(value is None for value in values):
-            bad = start + values.index(None)
-            return bytes([0x31]) + _varuint(bad) + b"\x04"  # read error
-        head = bytes([0x20 | resolution << 2 | (count if count < 4 else 0)]) + (b"" if count < 4 else _varuint(count))
-        packed = b"".join(_packed(value, start + i, resolution) for i, value in enumerate(values) if value is not None)
-        return head + _varuint(start) + packed
+    def _layout(self, data: bytes) -> Layout:
+        for layout in self._layouts:
+            if layout.fits(data):
+                return layout
+        self._layouts.appendleft(Layout(data, READABLE))
+        return self._layouts[0]
 
 
 class MoteusEmulator(Emulator):
@@ -228,7 +209,7 @@ class MoteusEmulator(Emulator):
             can_id, data = int(words[2], 16), bytes.fromhex(words[3].decode("ascii"))
         except (ValueError, UnicodeDecodeError):
             return self._say(b"ERR invalid data", has_checksum, now_ns)
-        self._say(b"OK", has_checksum, now_ns)
+        self.send(b"OK *BD\r\n" if has_checksum or self.uart else b"OK\r\n", now_ns)
         self._can_frame(can_id, data, has_checksum, now_ns)
 
     def _can_frame(self, can_id: int, data: bytes, checksum: bool, now_ns: int) -> None:
@@ -239,8 +220,7 @@ class MoteusEmulator(Emulator):
                 continue
             reply = servo.frame(data, now_ns)
             if wants_reply and reply:
-                size = next((size for size in CAN_FD_SIZES if size >= len(reply)), 64)
-                padded = (reply + b"\x50" * size)[:size]
+                padded = reply.ljust(PADDED[len(reply)], b"\x50")[:64]
                 text = b"rcv %x %s E B F" % (servo.can_id << 8 | source, padded.hex().encode())
                 self._say(text, checksum, now_ns)
 
@@ -266,56 +246,3 @@ def _crc8(data: bytes) -> int:
     for byte in data:
         crc = _CRC8_OF[crc ^ byte]
     return crc
-
-
-def _subframe_head(data: bytes, at: int) -> tuple[str | None, int, int, int, int]:
-    """kind, resolution, count, first register, place of what follows."""
-    code = data[at]
-    at += 1
-    if code >= 0x20:
-        return None, 0, 0, 0, at
-    resolution, count = code >> 2 & 3, code & 3
-    try:
-        if count == 0:
-            count, at = _take_varuint(data, at)
-        start, at = _take_varuint(data, at)
-    except IndexError:
-        return None, 0, 0, 0, at
-    return ("read" if code & 0x10 else "write"), resolution, count, start, at
-
-
-def _take_varuint(data: bytes, at: int) -> tuple[int, int]:
-    value, shift = 0, 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80 or shift > 28:
-            return value, at
-
-
-def _varuint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _scaled(raw: float, register: int, resolution: int) -> float:
-    if resolution == 3:
-        return raw
-    lsb = scale_of(register, resolution)
-    return math.nan if lsb is not None and raw == MIN_RAW[resolution] else raw * (lsb or 1)
-
-
-def _packed(value: float | int, register: int, resolution: int) -> bytes:
-    if resolution == 3:
-        return struct.pack("<f", value)
-    lsb = scale_of(register, resolution)
-    low = MIN_RAW[resolution]
-    if lsb is None:  # a plain number: cut to size, as the firmware's cast does
-        width = struct.calcsize(FORMATS[resolution])
-        return (int(value) & (1 << 8 * width) - 1).to_bytes(width, "little")
-    raw = low if not math.isfinite(value) else max(low + 1, min(-low - 1, round(value / lsb)))
-    return struct.pack("<" + FORMATS[resolution], raw)

@@ -17,6 +17,7 @@ from firmware_bridge.emulators.physics import ImuSample
 BASE_HZ = 800
 ERR_CHECKSUM, ERR_COMMAND, ERR_FEW, ERR_PARAMETER, ERR_REGISTER, ERR_BAUD = 3, 4, 5, 7, 8, 12
 BAUDS = (9600, 19200, 38400, 57600, 115200, 128000, 230400, 460800, 921600)
+ASYNC_HZ = (1, 2, 4, 5, 10, 20, 25, 40, 50, 100, 200)
 WRITABLE = {5, 6, 7, 75, 76, 77}
 
 
@@ -53,7 +54,7 @@ class VectorNavEmulator(Emulator):
         return self._start_ns + int(count * 1e9 / BASE_HZ / self.rate)
 
     def _anything(self) -> bool:
-        return self.registers[6] != "0" or any(self._output(r)[1] for r in (75, 76, 77))
+        return self.registers[6].split(",")[0] != "0" or any(self._output(r)[1] for r in (75, 76, 77))
 
     def _output(self, register: int) -> tuple[int, int, tuple[int, ...]]:
         """divisor, groups, field words."""
@@ -72,7 +73,7 @@ class VectorNavEmulator(Emulator):
             if groups and count % divisor == 0:
                 sample = sample or self.physics.sample(t_ns)
                 self.send(self._binary(groups, fields, sample, t_ns), t_ns + self.latency_ns)
-        kind, hz = self.registers[6], int(self.registers[7])
+        kind, hz = self.registers[6].split(",")[0], int(self.registers[7].split(",")[0])
         if kind != "0" and count % (BASE_HZ // hz) == 0:
             sample = sample or self.physics.sample(t_ns)
             a, g = sample.accel_m_s2, sample.gyro_rad_s
@@ -156,17 +157,17 @@ class VectorNavEmulator(Emulator):
         try:
             if number == 5:
                 return 0 if int(values[0]) in BAUDS else ERR_PARAMETER
-            if number in (6, 7):
-                return (
-                    0 if number == 6 or int(values[0]) in (1, 2, 4, 5, 10, 20, 25, 40, 50, 100, 200) else ERR_PARAMETER
-                )
+            if number == 6:
+                return 0 if 0 <= int(values[0]) <= 30 else ERR_PARAMETER
+            if number == 7:
+                return 0 if int(values[0]) in ASYNC_HZ else ERR_PARAMETER
             if len(values) < 3:
                 return ERR_FEW
-            divisor, groups = int(values[1]), int(values[2], 16)
+            port, divisor, groups = int(values[0]), int(values[1]), int(values[2], 16)
             fields = [int(word, 16) for word in values[3:]]
         except ValueError:
             return ERR_PARAMETER
-        if int(values[0]) not in (0, 1, 2, 3) or divisor < 1 or groups > 0x7F or len(fields) != groups.bit_count():
+        if port not in (0, 1, 2, 3) or divisor < 1 or not 0 <= groups <= 0x7F or len(fields) != groups.bit_count():
             return ERR_PARAMETER
         sizes, words = 0, iter(fields)
         for group in range(7):
@@ -177,7 +178,7 @@ class VectorNavEmulator(Emulator):
                     return ERR_PARAMETER
                 sizes += sum(size for bit, size in enumerate(known) if word >> bit & 1)
         frame = 4 + 2 * len(fields) + sizes
-        return ERR_BAUD if frame * 10 * BASE_HZ / divisor > int(self.registers[5]) else 0
+        return ERR_BAUD if frame * 10 * BASE_HZ / divisor > int(self.registers[5].split(",")[0]) else 0
 
     def _error(self, code: int, now_ns: int) -> None:
         self._line(f"VNERR,{code:02d}", now_ns)

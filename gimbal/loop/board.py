@@ -1,6 +1,6 @@
 """The board: one page of shared memory where the real-time process shows how far it is and how well it keeps time.
 
-One writer per field and no lock: the real-time process writes everything but ``stop`` and ``want_snapshot``, which
+One writer per field and no lock: the real-time process writes everything but ``stop`` and ``go``, which
 belong to the supervisor process. Readers may see a histogram in the middle of a tick; they only ever sum it.
 """
 
@@ -36,7 +36,7 @@ BOARD = np.dtype(
         ("exit_code", "i4"),
         ("pid", "i8"),
         ("stop", "u8"),  # not zero: leave the loop and make the rig safe
-        ("want_snapshot", "u8"),  # raised by one to ask for a snapshot of the state
+        ("go", "u8"),  # not zero: the ports are there, open them
         ("compiled", "i8"),  # kernels compiled so far, during COMPILING
         ("ticks", "i8"),
         ("skipped", "i8"),  # whole periods passed over

@@ -33,6 +33,16 @@ _UNCONFIGURED_NS = 300_000_000  # a reopened line silent for this long has lost 
 _LINK_LOST = int(interface.Status.LINK_LOST)
 
 
+def device_defaults(config: RigConfig, kind: str) -> dict[str, Any]:
+    """Driver options that follow from the rest of the rig file; used where a device has them and doesn't set them."""
+    if kind == "motor":
+        return {"watchdog_ms": config.safety.device_watchdog_ms, "max_torque_Nm": config.limits.max_torque_Nm}
+    if kind in ("gnss", "beacon"):
+        fixes = getattr(config, kind)
+        return {"rate_hz": round(fixes.rate_hz), "latency_ms": fixes.delay_ms}
+    return {}
+
+
 class Line:
     """One device on its port, with what is needed to lose it and find it again."""
 
@@ -40,7 +50,6 @@ class Line:
         self.name, self.driver_name, self.kind, self.path = name, driver_name, kind, path
         self.driver: Any = registry.create_driver(driver_name)
         self.bit = _LOST_BIT[kind]
-        self.silent_after_ns = _SILENT_FIX_NS
         self.axes: list[int] = []
         self.last_row_ns = 0
         self.lost_since_ns = 0  # 0: the port is there
@@ -49,7 +58,9 @@ class Line:
         self.worker: threading.Thread | None = None
 
     def lost(self, now_ns: int) -> bool:
-        return self.lost_since_ns != 0 or now_ns - self.last_row_ns > self.silent_after_ns
+        """The port is gone; a receiver also when it is silent. Silence of IMU and motors shows in their ages."""
+        quiet = self.kind in ("gnss", "beacon") and now_ns - self.last_row_ns > _SILENT_FIX_NS
+        return self.lost_since_ns != 0 or quiet
 
     def usable(self, now_ns: int) -> bool:
         """Poll this line now? A lost one is looked for: its path every 5 ms for a second, then every 50 ms, and the
@@ -172,8 +183,9 @@ class HardwareRig:
         device = self.config.devices[line.name]
         known = type(line.driver).OPTIONS
         options: dict[str, Any] = dict(device.options)
-        if "watchdog_ms" in known:
-            options.setdefault("watchdog_ms", self.config.safety.device_watchdog_ms)
+        for key, value in device_defaults(self.config, line.kind).items():
+            if key in known:
+                options.setdefault(key, value)
         try:
             identity = line.driver.open(open_transport(line.path, device.baud), options)
             if line.kind == "motor":
@@ -181,10 +193,7 @@ class HardwareRig:
         except interface.BridgeError as error:
             raise type(error)(f"{_ROLE[line.kind]} ({line.name}, {line.driver_name}): {error}") from None
         self.identities[line.name] = str(identity)
-        if line.kind == "imu":
-            line.silent_after_ns = int(self.config.safety.imu_safe_ms * 1e6)
-        elif line.kind == "motor":
-            line.silent_after_ns = int(self.config.safety.motor_safe_ms * 1e6)
+        if line.kind == "motor":
             self._feedback[line.name] = np.zeros(len(line.axes), interface.AXIS_FEEDBACK)
 
     def _accept_motors(self, line: Line, rate_hz: float) -> None:

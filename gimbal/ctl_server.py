@@ -1,0 +1,76 @@
+"""The daemon's Unix socket: one JSON object a line, one thread a client, so that no slow client delays a STOP."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+MAX_CLIENTS = 32
+MAX_LINE = 4096
+Handler = Callable[[Any, int], dict[str, Any]]
+
+
+class ControlServer:
+    """Serves ``handle(request, owner)`` on ``path``; the owner is the client's session as the kernel tells it."""
+
+    def __init__(self, path: Path, handle: Handler) -> None:
+        self.path, self.handle = path, handle
+        self._slots = threading.BoundedSemaphore(MAX_CLIENTS)
+        path.unlink(missing_ok=True)  # left by a daemon that was killed: the rig's lock is ours
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)
+        try:
+            self._socket.bind(str(path))
+        finally:
+            os.umask(before)
+        self._socket.listen(8)
+        threading.Thread(target=self._accept, name="ctl", daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                return  # closed
+            if not self._slots.acquire(blocking=False):
+                client.close()
+                continue
+            threading.Thread(target=self._serve, args=(client,), name="ctl client", daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        try:
+            with client, client.makefile("rb") as lines:
+                owner = _peer(client)
+                while line := lines.readline(MAX_LINE):
+                    client.sendall(json.dumps(self._answer(line, owner)).encode() + b"\n")
+        except OSError:
+            pass  # the client is gone: nobody to answer
+        finally:
+            self._slots.release()
+
+    def _answer(self, line: bytes, owner: int) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+        except ValueError:
+            return {"ok": False, "reason": "the request is no line of JSON"}
+        return self.handle(request, owner)
+
+    def close(self) -> None:
+        self._socket.close()
+        self.path.unlink(missing_ok=True)
+
+
+def _peer(client: socket.socket) -> int:
+    """The client's session, so that one person's commands from one terminal have one owner; 0 never."""
+    data = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid = struct.unpack("3i", data)[0]
+    try:
+        return os.getsid(pid) or pid
+    except OSError:
+        return pid  # gone already, or of another namespace

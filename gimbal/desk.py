@@ -1,0 +1,201 @@
+"""The daemon's desk: takes requests from clients, puts them in the loop's inbox and answers by what the loop did.
+
+An answer is read off the TICK rows: the row that took the command says whether it was acted on, and why not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gimbal import faults, instance
+from gimbal.loop.board import Board, Phase
+from gimbal.records import Arm, Mode, Verb
+from gimbal.telemetry.inbox import InboxWriter
+from gimbal.telemetry.ring import RingReader
+from gimbal.telemetry.shm import SharedMemoryError
+from gimbal.units import DEG
+
+WAIT_S = 0.5
+RATE_LIFE_NS = 250_000_000
+LIFE_NS = 500_000_000
+_VERBS = {"arm": Verb.ARM, "disarm": Verb.DISARM, "ack": Verb.ACK, "mode": Verb.MODE, "rate": Verb.RATE}
+_PHASE_TEXT = {
+    Phase.STARTING: "starting",
+    Phase.COMPILING: "compiling its kernels",
+    Phase.OPENING: "opening its devices",
+    Phase.ENDED: "ended",
+    Phase.FAILED: "failed",
+}
+
+
+class Refused(Exception):
+    """The request is not carried out; the text says why."""
+
+
+class Desk:
+    """One for all clients; every method may be called from several threads."""
+
+    def __init__(self, rig_name: str, config: Any, inbox: InboxWriter, board: Board, pid: int) -> None:
+        self.rig_name, self.config, self.inbox, self.board, self.pid = rig_name, config, inbox, board, pid
+
+    def handle(self, request: Any, owner: int) -> dict[str, Any]:
+        """Answer one request: ``{"ok", "reason"}`` or ``{"ok", "text", …}``. Never raises."""
+        try:
+            verb = request.get("verb") if isinstance(request, dict) else None
+            if verb == "stop":
+                return self.stop()
+            if verb == "status":
+                return {"ok": True, "status": self.status()}
+            if verb not in _VERBS:
+                known = ", ".join([*_VERBS, "stop", "status"])
+                raise Refused(f"the request has no known verb ({verb!r}): send one of {known}")
+            return self._command(_VERBS[verb], request, owner)
+        except Refused as refusal:
+            return {"ok": False, "reason": str(refusal)}
+
+    def _reader(self) -> RingReader:
+        phase = Phase(self.board["phase"])
+        if phase is not Phase.RUNNING:
+            raise Refused(f"the daemon is {_PHASE_TEXT[phase]}: wait for its loop to run")
+        try:
+            return RingReader(instance.segment(self.rig_name, "tick"))
+        except SharedMemoryError as error:
+            raise Refused(str(error)) from None
+
+    def stop(self) -> dict[str, Any]:
+        """STOP: rung before anything is looked at; acts in the tick that reads it."""
+        count = self.inbox.stop()
+        reader = self._reader()
+        row, _ = self._watch(reader, lambda rows: rows["inbox"]["stop_count"] >= count)
+        if row is None:
+            return {
+                "ok": True,
+                "text": "STOP is set, but the loop has not ticked since; its devices' watchdogs stop them",
+            }
+        return {
+            "ok": True,
+            "text": "stopped: the safe state is latched until `gimbal ctl ack`",
+            "tick": int(row["tick"]),
+        }
+
+    def _command(self, verb: Verb, request: dict[str, Any], owner: int) -> dict[str, Any]:
+        mode, vector = 0, (0.0, 0.0, 0.0)
+        if verb is Verb.MODE:
+            mode = self._mode(request.get("mode"))
+        elif verb is Verb.RATE:
+            vector = self._vector(request.get("rate_deg_s"))
+        reader = self._reader()
+        before = reader.latest()
+        life_ns = RATE_LIFE_NS if verb is Verb.RATE else LIFE_NS
+        receipt = self.inbox.send(
+            verb, owner=owner, deadline_ns=time.monotonic_ns() + life_ns, mode=mode, vector=vector
+        )
+        if not receipt.accepted:
+            raise Refused(receipt.refused)
+        row, previous = self._watch(reader, lambda rows: rows["inbox"]["seq"] == receipt.seq)
+        if row is None:
+            raise Refused("the loop did not take it in time: a STOP came between, or the loop has stalled")
+        if previous is None:
+            previous = before[0] if before is not None else row
+        return self._answer(verb, row, previous, owner)
+
+    def _mode(self, name: Any) -> int:
+        try:
+            return int(Mode[str(name).upper()])
+        except KeyError:
+            raise Refused(f"there is no mode {name!r}: use one of {', '.join(m.name.lower() for m in Mode)}") from None
+
+    def _vector(self, rates: Any) -> tuple[float, float, float]:
+        try:
+            roll, pitch, yaw = (float(rate) * DEG for rate in rates)
+        except (TypeError, ValueError):
+            raise Refused(f"rate_deg_s must be three numbers, not {rates!r}") from None
+        return roll, pitch, yaw
+
+    def _watch(self, reader: RingReader, wanted: Callable[[np.ndarray], Any]) -> tuple[Any, Any]:
+        """The first row for which ``wanted`` is true and the one before it; None where there is none in time."""
+        end, previous = time.monotonic() + WAIT_S, None
+        while time.monotonic() < end:
+            rows = reader.read_new()
+            if len(rows):
+                hits = np.flatnonzero(wanted(rows))
+                if hits.size:
+                    at = int(hits[0])
+                    return rows[at], rows[at - 1] if at else previous
+                previous = rows[-1]
+            elif reader.closed():
+                break
+            time.sleep(0.0005)
+        return None, previous
+
+    def _answer(self, verb: Verb, row: Any, previous: Any, owner: int) -> dict[str, Any]:
+        health = row["health"]
+        arm = Arm(int(health["arm"]))
+        if verb is Verb.ARM and arm is not Arm.ARMED:
+            reasons = faults.blocker_sentences(int(health["blockers"])) or [f"it is in state {arm.name.lower()}"]
+            raise Refused("; ".join(reasons))
+        if verb is Verb.ACK and arm is Arm.SAFE:
+            raise Refused(f"the cause is still there: {faults.sentence(int(health['fault']))}")
+        if int(health["commands_refused"]) > int(previous["health"]["commands_refused"]):
+            holder = int(row["goal"]["owner"])
+            if holder not in (0, owner):
+                raise Refused(f"client {holder} has control: it must fall silent first, or press STOP")
+            raise Refused("it came too late, or this mode needs more than a word")
+        return {"ok": True, "text": self._said(verb, row, arm), "tick": int(row["tick"])}
+
+    @staticmethod
+    def _said(verb: Verb, row: Any, arm: Arm) -> str:
+        if verb is Verb.MODE:
+            mode = Mode(int(row["goal"]["mode"])).name.lower()
+            reason = int(row["goal"]["reason"])
+            return f"mode {mode}" + (f" for now: {faults.sentence(reason)}" if reason else "")
+        if verb is Verb.RATE:
+            return f"rate, for {RATE_LIFE_NS // 1_000_000} ms"
+        return f"state {arm.name.lower()}"
+
+    def status(self) -> dict[str, Any]:
+        """What ``gimbal ctl status`` shows, and tests read."""
+        import json
+
+        board, status = self.board, _EMPTY_STATUS.copy()
+        report = json.loads(board.report or "{}")
+        status |= {
+            "rig": self.rig_name, "pid": self.pid, "rt_pid": board["pid"], "ticks": board["ticks"],
+            "overruns": board["overruns"], "skipped": board["skipped"], "rt": report.get("line", ""),
+            "devices": report.get("devices", {}),
+        }  # fmt: skip
+        try:
+            row = self._reader().latest()
+        except Refused:
+            status["state"] = Phase(board["phase"]).name.lower()
+            return status
+        return status | row_status(row[0]) if row is not None else status
+
+
+_EMPTY_STATUS: dict[str, Any] = {
+    "state": "boot", "mode": "off", "owner": 0, "fault": "", "fault_text": "", "blockers": [], "limits": [],
+    "link_lost": 0, "joint_deg": [0.0] * 3, "rate_deg_s": [0.0] * 3, "command_mode": [0] * 3, "tick": 0,
+}  # fmt: skip
+
+
+def row_status(row: Any) -> dict[str, Any]:
+    """The part of the status that one TICK row gives."""
+    health, fault = row["health"], int(row["health"]["fault"])
+    return {
+        "state": Arm(int(health["arm"])).name.lower(),
+        "mode": Mode(int(row["goal"]["mode"])).name.lower(),
+        "owner": int(row["goal"]["owner"]),
+        "fault": faults.Code(fault).name.lower() if fault else "",
+        "fault_text": faults.sentence(fault) if fault else "",
+        "blockers": faults.blocker_sentences(int(health["blockers"])),
+        "limits": faults.limit_names(int(health["limits"])),
+        "link_lost": int(row["sense"]["link_lost"]),
+        "joint_deg": [float(a / DEG) for a in row["nav"]["joint_angle_est"]],
+        "rate_deg_s": [float(w / DEG) for w in row["nav"]["omega_NC_C_est"]],
+        "command_mode": [int(m) for m in row["command"]["mode"]],
+        "tick": int(row["tick"]),
+    }

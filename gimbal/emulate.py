@@ -1,0 +1,272 @@
+"""``gimbal emulate``: the plant in real time behind emulated devices on ptys, and a socket to break them by.
+
+A process of its own: under SCHED_FIFO, on another CPU than the loop's, where that is permitted. What breaks is named
+in lines of text on ``emulator.sock`` in the same folder: see ``Breaker``.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from argparse import Namespace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from firmware_bridge import registry
+from firmware_bridge.emulators.line import make_line
+from firmware_bridge.emulators.pty_host import Host
+from gimbal.config.load import load_rig, load_scenario
+from gimbal.config.schema import Rig
+from gimbal.emulated_world import PlantAxis, PlantImu, PlantReceiver, World
+from gimbal.errors import GimbalError, UsageError
+from gimbal.frames import AXES
+from gimbal.loop import realtime
+from gimbal.rig.hardware import device_defaults
+
+FIFO_PRIORITY = 70  # below the loop's 80
+SERVICE_S = 0.00025  # the longest sleep between looks at the lines
+MOTION_S = 600.0  # the carrier flies this long when nobody says; after it the mount stands still
+START_AHEAD_NS = 50_000_000
+
+
+class Emulators:
+    """Plant, devices and ptys of one rig. Used by the command, by the daemon's ``--emulate`` and by tests."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        """spec: rig, scenario (paths or names), dir; track, seed, seconds, truth (segment name), skip (devices)."""
+        from gimbal.plant import base_motion
+        from gimbal.plant.simulator import Plant
+
+        rig = load_rig(spec["rig"]).config
+        scenario = load_scenario(spec["scenario"]).config
+        self.folder = Path(spec["dir"])
+        self.ring: Any = None
+        publish = self._open_truth(spec["truth"], rig) if spec.get("truth") else None
+        period_ns = round(1e9 / rig.loop_rate_hz)
+        # Everything slow comes before the plant's clock starts: making the motion, compiling, the first steps.
+        seed = spec.get("seed") or 1
+        seconds = max(spec.get("seconds") or MOTION_S, scenario.seconds)
+        motion = base_motion.make(scenario, seed, seconds, spec.get("track"))
+        plant = partial(Plant, _paced(rig), scenario, seed=seed, motion=motion)
+        World(plant(), period_ns, lambda row: None).advance(20_000_000)
+        self.plant = plant(t0_ns=time.monotonic_ns() + START_AHEAD_NS)
+        self.world = World(self.plant, period_ns, publish)
+        self.host = Host(self.folder, self._advance)
+        self.axes = [PlantAxis(self.world, rig, axis) for axis in range(3)]
+        self.imu: PlantImu | None = None
+        for name, device in rig.devices.items():
+            if name not in spec.get("skip", ()):
+                self._add(name, device, rig)
+
+    def _advance(self, t_ns: int) -> None:
+        self.world.advance(t_ns)
+
+    def _open_truth(self, segment: str, rig: Rig) -> Any:
+        from gimbal.plant.state import TRUTH
+        from gimbal.telemetry.ring import RingWriter
+
+        self.ring = RingWriter(segment, TRUTH, max(64, round(4 * rig.loop_rate_hz)), {"rig": rig.name})
+        return self.ring.publish
+
+    def _add(self, name: str, device: Any, rig: Rig) -> None:
+        entry = registry.entry(device.driver)
+        kind = name if entry.kind == "position" else entry.kind
+        options = device_defaults(rig, kind) | dict(device.options)
+        physics: Any
+        if entry.kind == "motor":
+            used = [i for i, axis in enumerate(AXES) if f"{axis}_id" in options] or [0, 1, 2]
+            physics = [self.axes[i] for i in used]
+            options.setdefault("device_max_torque_Nm", rig.limits.max_torque_Nm)
+        elif entry.kind == "imu":
+            physics = self.imu = PlantImu(self.world)
+        elif name in ("gnss", "beacon"):
+            physics = PlantReceiver(self.world, getattr(self.plant, f"{name}_fix"))
+        else:
+            raise UsageError(f"Rig {rig.name!r}: devices.{name} can't be emulated; a receiver is 'gnss' or 'beacon'.")
+        emulator = registry.load_emulator(device.driver)(physics, options)
+        self.host.add_pty(name, emulator, partial(make_line, entry.line, device.baud))
+
+    def close(self) -> None:
+        self.host.close()
+        if self.ring is not None:
+            self.ring.close()
+
+
+def _paced(rig: Rig) -> Rig:
+    """The rig with its plant's IMU at the device's own output rate."""
+    for device in rig.devices.values():
+        if registry.entry(device.driver).kind == "imu" and "rate_hz" in device.options:
+            imu = rig.imu.model_copy(update={"rate_hz": float(device.options["rate_hz"])})
+            return rig.model_copy(update={"imu": imu})
+    return rig
+
+
+class Breaker:
+    """Breaks devices on request: one command a line, ``ok`` or ``error: …`` back.
+
+    unplug|replug DEVICE; stall|resume DEVICE (the device hangs); freeze|thaw DEVICE (an IMU repeats its last sample);
+    corrupt|drop|duplicate|delay DEVICE SHARE (of bytes, of frames); fault AXIS CODE; stick|free AXIS (no torque);
+    reverse AXIS (torque acts the other way); heal (everything above undone); state (joints, one JSON object).
+    """
+
+    def __init__(self, emulators: Emulators) -> None:
+        self.emulators = emulators
+        self.path = emulators.folder / "emulator.sock"
+        self.path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.bind(str(self.path))
+        os.chmod(self.path, 0o600)
+        self._socket.listen(4)
+        self._socket.setblocking(False)
+        self._clients: list[socket.socket] = []
+
+    def poll(self) -> None:
+        """Carry out what has arrived. Never waits."""
+        try:
+            client, _ = self._socket.accept()
+            client.setblocking(False)
+            self._clients.append(client)
+        except BlockingIOError:
+            pass
+        for client in list(self._clients):
+            try:
+                data = client.recv(4096)
+            except BlockingIOError:
+                continue
+            except OSError:
+                data = b""
+            if not data:
+                self._clients.remove(client)
+                client.close()
+                continue
+            for line in data.decode(errors="replace").splitlines():
+                client.send((self.obey(line) + "\n").encode())
+
+    def obey(self, line: str) -> str:
+        words = line.split()
+        try:
+            return self._do(words) or "ok"
+        except (KeyError, ValueError, IndexError) as error:
+            return f"error: {line!r} is not understood ({error!r}); commands: {' '.join((self.__doc__ or '').split())}"
+
+    def _do(self, words: list[str]) -> str | None:
+        verb, now = words[0], time.monotonic_ns()
+        if verb == "heal":
+            return self._heal(now)
+        if verb == "state":
+            return json.dumps(self._state())
+        if verb in ("fault", "stick", "free", "reverse"):
+            axis = self.emulators.axes[AXES.index(words[1])]
+            if verb == "fault":
+                axis.fault = int(words[2])
+            elif verb == "reverse":
+                axis.reversed = True
+            else:
+                axis.stuck = verb == "stick"
+            return None
+        wire = self.emulators.host.wires[words[1]]
+        if verb == "unplug":
+            wire.unplug(now)
+        elif verb == "replug":
+            wire.replug(now)
+        elif verb in ("stall", "resume"):
+            wire.frozen = verb == "stall"
+        elif verb in ("freeze", "thaw") and self.emulators.imu is not None:
+            self.emulators.imu.frozen = verb == "freeze"
+        elif verb in ("corrupt", "drop", "duplicate", "delay"):
+            field = {"corrupt": "flip"}.get(verb, verb)
+            setattr(wire.faults_out, field, float(words[2]))
+        else:
+            raise ValueError(verb)
+        return None
+
+    def _heal(self, now: int) -> None:
+        for wire in self.emulators.host.wires.values():
+            wire.frozen = False
+            faults = wire.faults_out
+            faults.flip = faults.drop = faults.duplicate = faults.delay = 0.0
+            if wire.port.fileno() < 0:
+                wire.replug(now)
+        for axis in self.emulators.axes:
+            axis.fault, axis.stuck, axis.reversed = 0, False, False
+        if self.emulators.imu is not None:
+            self.emulators.imu.frozen = False
+
+    def _state(self) -> dict[str, Any]:
+        joints = [self.emulators.plant.joint_state(axis) for axis in range(3)]
+        return {key: [joint[key] for joint in joints] for key in ("mode", "angle", "rate", "torque", "fault")}
+
+    def close(self) -> None:
+        self._socket.close()
+        self.path.unlink(missing_ok=True)
+
+
+def _ask_for_time() -> None:
+    """FIFO below the loop's, away from the loop's CPU; without the right it runs on as it is."""
+    cpus = sorted(os.sched_getaffinity(0))
+    if len(cpus) > 1:
+        realtime.pin_to(cpus[0])
+    realtime.timer_slack()
+    realtime.ask_fifo(FIFO_PRIORITY)
+    realtime.freeze_garbage()
+
+
+def serve(spec: dict[str, Any]) -> int:
+    """Build everything, print the ports and READY, and run until SIGTERM (or Ctrl-C where that is not ignored)."""
+    ending: list[int] = []
+    signal.signal(signal.SIGTERM, lambda n, _: ending.append(n))
+    emulators = Emulators(spec)
+    breaker = Breaker(emulators)
+
+    def stop() -> bool:
+        breaker.poll()
+        return bool(ending)
+
+    try:
+        for name in emulators.host.wires:
+            print(f"{name}={emulators.folder / name}")
+        _ask_for_time()
+        emulators.host.service(time.monotonic_ns())
+        print("READY", flush=True)
+        emulators.host.run(stop, SERVICE_S)
+    finally:
+        gc.enable()
+        breaker.close()
+        emulators.close()
+    return 0
+
+
+def emulate_command(args: Namespace) -> int:
+    """``gimbal emulate RIG --scenario SCENARIO --dir DIR [--seed N] [--track FILE]``."""
+    folder = Path(args.dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The ports' folder {folder} can't be made ({error.strerror}). Name another.") from error
+    spec = {"rig": args.rig, "scenario": args.scenario, "dir": str(folder), "seed": args.seed, "track": args.track}
+    try:
+        return serve(spec | {"seconds": getattr(args, "seconds", None)})
+    except KeyboardInterrupt:
+        return 0
+
+
+def main() -> int:
+    """``python -m gimbal.emulate SPEC``: the daemon's child."""
+    spec = json.loads(sys.argv[1])
+    realtime.die_with_parent(spec["parent"])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return serve(spec)
+    except GimbalError as error:
+        print(error, file=sys.stderr, flush=True)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

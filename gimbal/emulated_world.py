@@ -1,0 +1,151 @@
+"""The plant as emulated devices see it: a controller's axis, an IMU, two receivers, in real time or in lock-step.
+
+The emulators know wires, the plant knows physics; these adapters carry times, signs and places between them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from firmware_bridge.emulators.physics import AxisDrive, AxisState, Fix, ImuSample
+from gimbal.config.schema import Rig
+from gimbal.frames import AXES
+from gimbal.plant.simulator import Plant
+from gimbal.plant.state import TRUTH
+from gimbal.records import JointMode
+from gimbal.units import DEG
+
+ORIGIN = 46.5592, 7.8355, 1930.0  # deg, deg, m above the ellipsoid: where N lies on the earth
+_A, _F = 6378137.0, 1.0 / 298.257223563
+_E2 = _F * (2.0 - _F)
+
+
+class World:
+    """One plant on the emulators' clock; ``publish`` gets a TRUTH record at every truth period, exactly on time."""
+
+    def __init__(self, plant: Plant, truth_period_ns: int, publish: Callable[[np.ndarray], None] | None = None) -> None:
+        self.plant, self.publish = plant, publish
+        self.h_ns = int(plant.params[0]["h_ns"])
+        self._h_s = self.h_ns * 1e-9
+        self._period_ns = truth_period_ns
+        self._next_truth_ns = plant.t_ns
+        self._row = np.zeros(1, TRUTH)
+
+    def advance(self, t_ns: int) -> None:
+        """Bring the plant to the last substep not after t_ns."""
+        while self.publish is not None and self._next_truth_ns <= t_ns:
+            self._step_to(self._next_truth_ns)
+            self.plant.truth_into(self._row)
+            self.publish(self._row)
+            self._next_truth_ns += self._period_ns
+        self._step_to(t_ns)
+
+    def _step_to(self, t_ns: int) -> None:
+        n = (t_ns - self.plant.t_ns) // self.h_ns
+        if n > 0:
+            self.plant.advance(n * self._h_s)
+
+
+class PlantAxis:
+    """A motor controller's power stage and sensors on one joint. The controller's sign and zero are the rig file's."""
+
+    def __init__(self, world: World, rig: Rig, axis: int) -> None:
+        joint = getattr(rig.joints, AXES[axis])
+        self.world, self.axis = world, axis
+        self.sign, self.zero = float(joint.direction), joint.zero_deg * DEG
+        self.torque_constant = rig.motors.torque_constant_Nm_A
+        self.fault = 0
+        self.stuck = False  # the power stage ignores what it is told
+        self.reversed = False  # two phase wires swapped: torque acts the other way
+
+    def set_command(self, drive: AxisDrive, t_ns: int) -> None:
+        self.world.advance(t_ns)
+        if self.stuck:
+            drive = AxisDrive(0)
+        limit = drive.max_torque_Nm
+        torque = self.sign * max(-limit, min(limit, drive.torque_Nm)) * (-1.0 if self.reversed else 1.0)
+        angle = 0.0 if math.isnan(drive.angle_rad) else self.sign * (drive.angle_rad - self.zero)
+        mode = JointMode(drive.mode)
+        self.world.plant.set_joint_command(self.axis, mode, torque, self.sign * drive.rate_rad_s, angle)
+
+    def state(self, t_ns: int) -> AxisState:
+        self.world.advance(t_ns)
+        s = self.world.plant.joint_state(self.axis)
+        torque = self.sign * s["torque"]
+        return AxisState(
+            self.sign * s["angle"] + self.zero, self.sign * s["rate"], torque, torque / self.torque_constant,
+            s["bus_V"], s["temp_degC"], self.fault or s["fault"],
+        )  # fmt: skip
+
+
+class PlantImu:
+    """The camera's IMU; its sampling is pulled onto the device's own schedule."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.period_ns = int(world.plant.params[0]["imu_period_ns"])
+        self._newest = ImuSample()
+        self.frozen = False
+
+    def sample(self, t_ns: int) -> ImuSample:
+        self.world.advance(t_ns)
+        samples = self.world.plant.imu_samples()
+        if samples and not self.frozen:
+            at_ns, gyro, accel, _ = samples[-1]
+            self._newest = ImuSample(tuple(gyro.tolist()), tuple(accel.tolist()), t_ns=at_ns)
+            if t_ns - at_ns >= self.world.h_ns:  # the plant samples out of step with the device: meet its next one
+                self.world.plant.state["imu_next_ns"] = t_ns + self.period_ns - self.world.h_ns + 1
+        if self.frozen:
+            return ImuSample(self._newest.gyro_rad_s, self._newest.accel_m_s2)
+        return self._newest
+
+
+class PlantReceiver:
+    """A GNSS receiver: the rig's own or the beacon. ``take`` is the plant's gnss_fix or beacon_fix."""
+
+    def __init__(self, world: World, take: Callable[..., dict[str, Any] | None]) -> None:
+        self.world, self.take = world, take
+
+    def fix(self, t_ns: int) -> Fix | None:
+        self.world.advance(t_ns)
+        newest = None
+        while (found := self.take(arrived=False)) is not None:
+            newest = found
+        if newest is None:
+            return None
+        lat, lon, height = place_of(newest["pos_N"])
+        vel = newest["vel_N"]
+        return Fix(
+            lat, lon, height, (float(vel[0]), float(vel[1]), float(vel[2])), newest["pos_std"], newest["vel_std"],
+            t_ns=newest["t_ns"],
+        )  # fmt: skip
+
+
+def _ecef(lat_deg: float, lon_deg: float, height_m: float) -> tuple[float, float, float]:
+    lat, lon = lat_deg * DEG, lon_deg * DEG
+    n = _A / math.sqrt(1.0 - _E2 * math.sin(lat) ** 2)
+    flat = (n + height_m) * math.cos(lat)
+    return flat * math.cos(lon), flat * math.sin(lon), (n * (1.0 - _E2) + height_m) * math.sin(lat)
+
+
+def place_of(pos_N: np.ndarray) -> tuple[float, float, float]:
+    """Latitude, longitude (deg) and height (m) of a point in the tangent plane N at ORIGIN: through earth-centred
+    coordinates, so independent of the host's small-angle formula. Bowring's latitude (Survey Review 23(181), 1976),
+    exact to a nanometre near the earth."""
+    lat0, lon0 = ORIGIN[0] * DEG, ORIGIN[1] * DEG
+    north, east, down = (float(v) for v in pos_N)
+    sl, cl, so, co = math.sin(lat0), math.cos(lat0), math.sin(lon0), math.cos(lon0)
+    x0, y0, z0 = _ecef(*ORIGIN)
+    x = x0 - sl * co * north - so * east - cl * co * down
+    y = y0 - sl * so * north + co * east - cl * so * down
+    z = z0 + cl * north - sl * down
+    flat = math.hypot(x, y)
+    b = _A * (1.0 - _F)
+    reduced = math.atan2(z * _A, flat * b)
+    lat = math.atan2(z + _E2 / (1.0 - _E2) * b * math.sin(reduced) ** 3, flat - _E2 * _A * math.cos(reduced) ** 3)
+    height = flat * math.cos(lat) + z * math.sin(lat) - _A * math.sqrt(1.0 - _E2 * math.sin(lat) ** 2)
+    return lat / DEG, math.atan2(y, x) / DEG, height

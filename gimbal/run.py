@@ -1,0 +1,367 @@
+"""``gimbal run``: the daemon. Checks first, then starts and watches its processes, and ends in the safe state.
+
+The composition root: with gimbal/run_realtime.py the only place that names concrete rigs, readers and emulators.
+This process is the supervisor of processes: it serves ``gimbal ctl``, prints, keeps figures and never touches a device;
+the loop runs in a process of its own, the recorder in a third, the emulators in a fourth. It stays small: no numba, no
+scipy before the loop has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gimbal import instance
+from gimbal.children import Child
+from gimbal.config.load import Loaded, load_rig, load_scenario
+from gimbal.console_line import LiveLine
+from gimbal.ctl_server import ControlServer
+from gimbal.desk import Desk
+from gimbal.errors import GimbalError, UsageError
+from gimbal.live import History, final_figures
+from gimbal.loop.board import Board, Phase
+from gimbal.records import Arm, Mode
+from gimbal.summary import run_summary
+from gimbal.telemetry.inbox import InboxWriter
+from gimbal.telemetry.ring import RingReader
+from gimbal.telemetry.shm import SharedMemoryError, segment_path
+
+MODES = [mode.name.lower() for mode in (Mode.OFF, Mode.LOCK, Mode.RATE, Mode.TRACK, Mode.STOW, Mode.HOME)]
+COMPILE_S = 600.0  # a cold start compiles for seconds of CPU, minutes on a machine that is busy
+OPEN_S = 20.0
+MOTION_MARGIN_S = 60.0  # the emulated carrier flies this much longer than asked: start, arming
+LOG_ROOM_MB = 50
+POLL_S = 0.05
+ARM_RETRY_S, ARM_GIVE_UP_S = 0.5, 30.0
+
+
+@dataclass
+class Options:
+    """``gimbal run``'s arguments, checked."""
+
+    rig: Loaded
+    scenario: Loaded | None
+    track: Path | None
+    seed: int
+    arm: bool
+    mode: str
+    seconds: float | None
+    log: Path | None
+    ports: dict[str, str] = field(default_factory=dict)
+    json: Path | None = None
+
+
+def check_options(args: Namespace) -> Options:
+    """Everything that can be known to be wrong before a process is started.
+
+    Raises:
+        UsageError, ConfigError: bad arguments or files. GimbalError: the log folder can't be used.
+    """
+    if sys.platform != "linux":
+        raise UsageError(f"The daemon runs on Linux; this is {sys.platform}. `gimbal sim` and replay run here.")
+    rig = load_rig(args.rig)
+    scenario = load_scenario(args.emulate) if args.emulate else None
+    track = Path(args.track) if args.track else None
+    if track is not None and scenario is None:
+        raise UsageError("--track names the path of the emulated target: it needs --emulate SCENARIO.")
+    if track is not None and not track.is_file():
+        raise UsageError(f"There is no track file {track}. Give a FlySight CSV or an npz of fixes.")
+    mode = args.mode or (scenario.config.mode if scenario else "lock")
+    if mode not in MODES:
+        raise UsageError(f"--mode {mode!r} is not known: use one of {', '.join(MODES)}.")
+    ports = check_ports(args.port or [], rig.config.devices)
+    return Options(
+        rig, scenario, track, 1 if args.seed is None else args.seed, bool(args.arm), mode, check_seconds(args.seconds),
+        check_log(args.log), ports, check_json(args.json),
+    )  # fmt: skip
+
+
+def check_seconds(seconds: float | None) -> float | None:
+    if seconds is None:
+        return None
+    if not math.isfinite(seconds) or seconds <= 0:
+        raise UsageError(f"--seconds {seconds:g} is no length of time: give a positive number, or leave it out.")
+    return float(seconds)
+
+
+def check_ports(given: list[str], devices: dict[str, Any]) -> dict[str, str]:
+    ports = {}
+    for entry in given:
+        name, equals, path = entry.partition("=")
+        if not equals or not path:
+            raise UsageError(f"--port {entry!r} is not NAME=PATH. Example: --port imu=/dev/serial/by-id/usb-FTDI_…")
+        if name not in devices:
+            raise UsageError(f"--port names {name!r}; this rig's devices are {', '.join(sorted(devices)) or 'none'}.")
+        ports[name] = path
+    return ports
+
+
+def check_log(log: str | None) -> Path | None:
+    """The log folder, made if needed, found writable and with room."""
+    if not log:
+        return None
+    folder = Path(log)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder) as probe:
+            probe.write(bytes(4096))
+            probe.flush()
+        facts = os.statvfs(folder)
+    except OSError as error:
+        raise GimbalError(
+            f"The log folder {folder} can't be written ({error.strerror}). Free room there or change its permissions, "
+            "name another with --log, or leave --log out to fly without a log."
+        ) from error
+    room_MB = facts.f_bavail * facts.f_frsize / 1e6
+    if room_MB < LOG_ROOM_MB:
+        raise GimbalError(
+            f"The log folder {folder} has {room_MB:.0f} MB left; a minute of log takes about 20, and {LOG_ROOM_MB} are "
+            "asked for at the start. Free some room, or name another folder with --log."
+        )
+    return folder
+
+
+def check_json(path: str | None) -> Path | None:
+    """The summary's file, found writable before the run."""
+    if not path:
+        return None
+    try:
+        with Path(path).open("a"):
+            pass
+    except OSError as error:
+        raise UsageError(f"--json {path} can't be written ({error.strerror}). Name a file that can.") from error
+    return Path(path)
+
+
+class Daemon:
+    """One run: start, watch, end. ``stack`` undoes whatever was started, in reverse order, however the run ends."""
+
+    def __init__(self, options: Options, say: Callable[[str], None] = print) -> None:
+        self.options, self.say = options, say
+        self.config = options.rig.config
+        self.name = self.config.name
+        self.stack = contextlib.ExitStack()
+        self.signal = 0  # the one that ended the run
+        self.emulator: Child | None = None
+        self.recorder: Any = None
+        self.history = History(self.config.loop_rate_hz)
+        self.truth: RingReader | None = None
+        self.rt_line = ""
+        self.emulator_lost = False
+
+    def run(self) -> dict[str, Any]:
+        """Fly, and return the summary. Raises GimbalError when the loop can't be started or failed."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        sys.setswitchinterval(0.0005)  # a STOP waits for the interpreter no longer than that
+        with self.stack:
+            self._start()
+            self._fly()
+            self._land()
+            report = json.loads(self.board.report or "{}")
+            return run_summary(self.options, self.board, self.history, report, self.recorder)
+
+    def _on_signal(self, number: int, _: Any) -> None:
+        self.signal = self.signal or number
+
+    # Start
+
+    def _start(self) -> None:
+        self.stack.callback(instance.RigLock(self.name).release)
+        temporary = tempfile.TemporaryDirectory(prefix="gimbal-", dir=instance.runtime_dir())
+        self.folder = self.stack.enter_context(temporary)
+        segment_path(instance.segment(self.name, "board")).unlink(missing_ok=True)  # of a daemon that was killed
+        self.board = Board(instance.segment(self.name, "board"), create=True)
+        self.stack.callback(self.board.unlink)
+        self.inbox = InboxWriter(instance.segment(self.name, "inbox"))
+        self.stack.callback(self.inbox.close)
+        self.desk = Desk(self.name, self.config, self.inbox, self.board, os.getpid())
+        server = ControlServer(instance.socket_path(self.name), self.desk.handle)
+        self.stack.callback(server.close)
+        self._start_emulators()
+        self.loop = Child("gimbal.run_realtime", self._loop_spec())
+        self.stack.callback(self.loop.end)
+        self._await_devices()
+        self._await(Phase.RUNNING)
+        self.rows = RingReader(instance.segment(self.name, "tick"), start="oldest")
+        self.rt_line = json.loads(self.board.report)["line"]
+        self.say(self.rt_line)
+        self._start_recorder()
+
+    def _loop_spec(self) -> dict[str, Any]:
+        ports = dict(self.options.ports)
+        if self.options.scenario is not None:
+            emulated = {device: str(Path(self.folder) / device) for device in self.config.devices}
+            ports = emulated | ports
+        return {
+            "rig": str(self.options.rig.path),
+            "name": self.name,
+            "ports": ports,
+            "mode": self.options.mode,
+            "folder": self.folder,
+        }
+
+    def _start_emulators(self) -> None:
+        options = self.options
+        if options.scenario is None:
+            return
+        spec = {
+            "rig": str(options.rig.path),
+            "scenario": str(options.scenario.path),
+            "track": str(options.track) if options.track else None,
+            "seed": options.seed,
+            "dir": self.folder,
+            "truth": instance.segment(self.name, "truth"),
+            "skip": sorted(options.ports),
+            "seconds": None if options.seconds is None else options.seconds + MOTION_MARGIN_S,
+        }
+        self.emulator = Child("gimbal.emulate", spec)
+        self.stack.callback(self.emulator.end)
+
+    def _await_devices(self) -> None:
+        if self.emulator is not None:
+            self.emulator.wait_for_line("READY", COMPILE_S, self._progress)
+            self.truth = RingReader(instance.segment(self.name, "truth"), start="oldest")
+        self.board["go"] = 1
+
+    def _await(self, phase: Phase) -> None:
+        end = time.monotonic() + COMPILE_S
+        while self.board["phase"] < phase:
+            if not self.loop.running() or self.signal or time.monotonic() > end:
+                break
+            if self.board["phase"] == Phase.OPENING:
+                end = min(end, time.monotonic() + OPEN_S)
+            self._progress()
+            time.sleep(0.005)
+        if self.board["phase"] != Phase.RUNNING:
+            self._raise_loop_failure("did not start")
+
+    def _progress(self) -> None:
+        """What takes long at a first start is said once a second."""
+        now = time.monotonic()
+        self._began = getattr(self, "_began", now)
+        if self.board["phase"] != Phase.COMPILING or now < getattr(self, "_next_word", self._began + 1.5):
+            return
+        self._next_word = now + 1.0
+        count = self.board["compiled"]
+        self.say(f"compiling kernels, first start only: {count} done, {now - self._began:.0f} s")
+
+    def _raise_loop_failure(self, what: str) -> None:
+        if self.signal:
+            raise GimbalError(f"ended by signal {self.signal} before the loop ran")
+        self.loop.join(2.0)
+        if self.board["phase"] == Phase.FAILED:
+            error = UsageError if self.board["exit_code"] == 2 else GimbalError
+            raise error(self.board.message)
+        words = "\n".join(self.loop.errors[-12:])
+        code = self.loop.process.returncode
+        raise GimbalError(
+            f"The real-time process {what} (exit {code}): the devices' watchdogs stop the motors. {words}"
+        )
+
+    def _start_recorder(self) -> None:
+        if self.options.log is None:
+            return
+        from gimbal.log_keeper import LogKeeper
+
+        self.recorder = LogKeeper(self.options, self.folder, self.say)
+        self.stack.callback(self.recorder.close)
+
+    # Fly
+
+    def _fly(self) -> None:
+        line = LiveLine(self.config, self.history, self.board)
+        began = time.monotonic()
+        next_line, next_arm = began + 1.0, began
+        to_arm = self.options.arm
+        end = None if self.options.seconds is None or to_arm else began + self.options.seconds
+        while not self.signal and (end is None or time.monotonic() < end):
+            time.sleep(POLL_S)
+            self._drain()
+            if not self.loop.running():
+                self._raise_loop_failure("ended by itself")
+            self._watch_children()
+            now = time.monotonic()
+            if to_arm and now >= next_arm:
+                to_arm, next_arm = self._try_to_arm(now - began), now + ARM_RETRY_S
+                if not to_arm and self.options.seconds is not None:
+                    end = now + self.options.seconds
+            if now >= next_line:
+                next_line += 1.0
+                self.say(line.text(self.last_row, now - began))
+
+    def _try_to_arm(self, waited_s: float) -> bool:
+        """Arm once, after the self-test; never again by itself. True: try again later."""
+        if not self.history.states or self.history.states[-1] != Arm.IDLE:
+            reason = "the self-test hasn't finished"
+        else:
+            answer = self.desk.handle({"verb": "arm"}, os.getsid(0))
+            if answer["ok"]:
+                self.say("armed")
+                return False
+            reason = answer["reason"]
+        if waited_s > ARM_GIVE_UP_S:
+            raise GimbalError(
+                f"--arm: the gimbal did not arm within {ARM_GIVE_UP_S:g} s: {reason}. Start without --arm, look at "
+                "`gimbal ctl status`, and arm by `gimbal ctl arm` when it is ready."
+            )
+        return True
+
+    def _drain(self) -> None:
+        rows = self.rows.read_new()
+        self.history.add_ticks(rows)
+        if len(rows):
+            self.last_row = rows[-1:].copy()[0]
+        if self.truth is not None:
+            self.history.add_truth(self.truth.read_new())
+
+    last_row: Any = None
+
+    def _watch_children(self) -> None:
+        if self.recorder is not None:
+            self.recorder.watch()
+        if self.emulator is not None and not self.emulator.running() and not self.emulator_lost:
+            self.emulator_lost = True
+            words = " ".join(self.emulator.errors[-3:])
+            self.say(f"the emulators ended (exit {self.emulator.process.returncode}); the loop goes on. {words}")
+
+    # Land
+
+    def _land(self) -> None:
+        """Disarm (a signal: STOP), see it take effect, then end the loop, which makes the rig safe in any case."""
+        self.desk.handle({"verb": "stop" if self.signal else "disarm"}, os.getsid(0))
+        self._drain()
+        self.board["stop"] = 1
+        self.loop.join(3.0)
+        with contextlib.suppress(SharedMemoryError):
+            self._drain()
+        if self.board["phase"] != Phase.ENDED:
+            self._raise_loop_failure("did not end well")
+        if self.recorder is not None:
+            self.recorder.close()
+
+
+def run_command(args: Namespace) -> int:
+    """Run the daemon as ``args`` say. 0: it ran and ended safe; 1: it failed, or a fault ended the flight."""
+    options = check_options(args)
+    summary = Daemon(options, lambda text: print(text, flush=True)).run()
+    if options.json is not None:
+        options.json.write_text(json.dumps(summary, indent=1) + "\n")
+    from gimbal.summary import format_summary
+
+    print(format_summary(summary), flush=True)
+    return 1 if [fault for fault in summary["faults"] if fault != "operator_stop"] else 0
+
+
+__all__ = ["Daemon", "Options", "check_options", "final_figures", "run_command"]

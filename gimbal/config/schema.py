@@ -29,7 +29,7 @@ class Joint(Section):
     max_deg: Annotated[float, Field(ge=0, le=360)] = 180.0
     stow_deg: Annotated[float, Field(ge=-180, le=180)] = 0.0
     soft_stop_deg: Annotated[float, Field(ge=0, le=30)] = 4.0  # the soft end-stop begins this far before the hard one
-    max_rate_deg_s: Annotated[float, Field(gt=0, le=2000)] = 400.0
+    max_rate_deg_s: Annotated[float, Field(gt=0, le=2000)] = 700.0
     direction: Literal[-1, 1] = 1  # sign of the device's angle against ours
     zero_deg: Annotated[float, Field(ge=-360, le=360)] = 0.0  # device reading at our zero
 
@@ -218,7 +218,7 @@ class Safety(Section):
     motor_safe_ms: Positive = 50.0
     device_watchdog_ms: Annotated[float, Field(ge=20, le=100)] = 50.0
     rate_command_expiry_ms: Annotated[float, Field(gt=0, le=250)] = 250.0
-    runaway_rate_deg_s: Positive = 360.0
+    runaway_rate_deg_s: Positive = 900.0
     safe_action: Literal["brake", "off"] = "brake"
     accept_no_watchdog: tuple[str, ...] = ()  # drivers without a device watchdog whose risk is accepted by name
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+import gimbal
 from gimbal.errors import GimbalError, UsageError
 from gimbal.telemetry import dtypes
 from gimbal.telemetry.reader import Log, Segment, open_log
@@ -130,7 +131,7 @@ def _shipped_step(log: Log) -> Step:
 
     have = {"TICK": log.tick_dtype, "STATE": log.state_dtype, "PARAMS": log.params.dtype}
     want = {"TICK": TICK, "STATE": STATE, "PARAMS": PARAMS}
-    ours, theirs = _own_version(), log.header.get("gimbal", "unknown")
+    ours, theirs = gimbal.__version__, log.header.get("gimbal", "unknown")
     for name, layout in want.items():
         if dtypes.describe(have[name]) != dtypes.describe(layout):
             fields = dtypes.missing_fields(have[name], layout)
@@ -145,12 +146,6 @@ def _shipped_step(log: Log) -> Step:
             "Replay it with the version that made it."
         )
     return step
-
-
-def _own_version() -> str:
-    from gimbal.telemetry.log_writer import environment
-
-    return environment()["gimbal"]
 
 
 def _note_origin(log: Log, result: Result) -> None:
@@ -265,17 +260,28 @@ def replay_command(args: Any) -> int:
     Returns 0 identical (or, without --verify, readable), 1 different or nothing to verify, 2 not a log or another
     version.
     """
-    verify = bool(getattr(args, "verify", False))
+    verify, report = bool(getattr(args, "verify", False)), getattr(args, "json", None)
     try:
+        if report:
+            _check_writable(report)
         result = replay(args.log, verify, _progress if sys.stderr.isatty() else None)
     except GimbalError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     lines = result.text().splitlines()
     print("\n".join(lines if verify else lines[: 1 + len(result.gaps) + bool(result.recovered)]))
-    if getattr(args, "json", None):
-        write_json(result, args.json)
+    if report:
+        write_json(result, report)
     return 0 if not verify or result.identical else 1
+
+
+def _check_writable(path: str | Path) -> None:
+    try:
+        Path(path).open("a").close()
+    except OSError as error:
+        raise UsageError(
+            f"--json {path} can't be written: {error.strerror or error}. Name a file in a folder that can be."
+        ) from error
 
 
 def write_json(result: Result, path: str | Path) -> None:

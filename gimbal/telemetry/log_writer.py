@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+import gimbal
 from gimbal.errors import GimbalError
 from gimbal.records import TICK
 from gimbal.telemetry import dtypes
@@ -56,12 +57,12 @@ def cpu_type() -> str:
 
 def environment() -> dict[str, str]:
     """Versions and CPU type for a log's header."""
-    versions = {}
-    for key, package in (("gimbal", "gimbal-host"), ("numpy", "numpy"), ("numba", "numba"), ("llvmlite", "llvmlite")):
+    versions = {"gimbal": gimbal.__version__}
+    for package in ("numpy", "numba", "llvmlite"):
         try:
-            versions[key] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            versions[key] = "not installed"
+            versions[package] = "not installed"
     return {**versions, "python": platform.python_version(), "machine": platform.machine(), "cpu": cpu_type()}
 
 

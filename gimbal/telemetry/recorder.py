@@ -293,7 +293,11 @@ def main() -> int:
         os.nice(NICE)
     except OSError:
         pass
-    return run_recorder(job)
+    try:
+        return run_recorder(job)
+    except GimbalError as error:  # another recorder holds the status record
+        print(error, file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

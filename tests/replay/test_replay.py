@@ -198,6 +198,8 @@ def test_command_line_codes(tmp_path, capsys, monkeypatch):
     assert replay_command(ok) == 1
     assert "nav.tilt_std" in capsys.readouterr().out
     assert json.loads((tmp_path / "out.json").read_text())["difference"]["field"] == "nav.tilt_std"
+    assert replay_command(Namespace(log=tmp_path / "a.mcap", verify=True, json=tmp_path / "no" / "o.json")) == 2
+    assert "o.json can't be written" in capsys.readouterr().err
     (tmp_path / "no.mcap").write_text("no log")
     assert replay_command(Namespace(log=tmp_path / "no.mcap", verify=True)) == 2
     assert "is not a log" in capsys.readouterr().err

@@ -257,3 +257,19 @@ def test_log_names_are_new_each_time_and_folders_are_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(LogError, match="log folder .*file.* can't be used"):
         log_path(tmp_path / "file", "bench")
+
+
+def test_a_second_recorder_is_refused_and_a_killed_one_replaced(prefix, loop, tmp_path):
+    loop.one()
+    first = RecorderProcess(job(prefix, tmp_path / "a.mcap"))
+    assert first.wait_started()["state"] == RecorderState.RECORDING
+    second = RecorderProcess(job(prefix, tmp_path / "b.mcap"))
+    refused = second.wait_started()
+    assert refused["state"] == RecorderState.STOPPED and f"in use by process {first.pid}" in refused["message"]
+    os.kill(first.pid, signal.SIGKILL)
+    first.stop()
+    third = RecorderProcess(job(prefix, tmp_path / "c.mcap"))
+    assert third.wait_started()["state"] == RecorderState.RECORDING
+    assert third.stop() == 0
+    assert len(open_log(tmp_path / "c.mcap").rows()) == 1
+    assert second.stop() == 1 and not (tmp_path / "b.mcap").exists()

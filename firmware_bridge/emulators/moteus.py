@@ -160,6 +160,7 @@ class Servo:
 
 class MoteusEmulator(Emulator):
     """A bus of controllers behind one text line. Options: roll_id, pitch_id, yaw_id; link "fdcanusb" or "uart".
+    Of its own: plain, kp_Nm_rev, kd_Nm_s_rev, device_max_torque_Nm, timeout_mode, calibrate_ms.
 
     On a UART every answer has a checksum, and after the first command that has one all must (docs/integration/uart.md).
     """
@@ -171,6 +172,7 @@ class MoteusEmulator(Emulator):
         ids = axis_ids(self.options) or list(range(1, len(physics) + 1))
         self.servos = {can_id: Servo(can_id, axis, self.options) for can_id, axis in zip(ids, physics, strict=True)}
         self.uart = self.options.get("link") == "uart"
+        self.plain = bool(self.options.get("plain", False))  # an adapter of before checksums
         self._require_checksum = False
         self._tail = b""
 
@@ -196,6 +198,8 @@ class MoteusEmulator(Emulator):
         star = line.rfind(b"*")
         has_checksum = star >= 0 and star == len(line) - 3
         if has_checksum:
+            if self.plain:
+                return self._say(b"ERR unknown flag", False, now_ns)
             if b"%02X" % _crc8(line[:star]) != line[star + 1 :].upper():
                 return self._say(b"ERR checksum", True, now_ns)
             self._require_checksum = True

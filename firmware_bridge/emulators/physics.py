@@ -80,7 +80,7 @@ class FixPhysics(Protocol):
 
 @dataclass
 class FreeAxis:
-    """One rigid axis with viscous friction, driven as AxisDrive says, stepped at 0.1 ms or less."""
+    """One rigid axis with viscous friction, driven as AxisDrive says, stepped at 0.25 ms or less."""
 
     inertia_kg_m2: float = 0.02
     viscous_Nm_s_rad: float = 0.02
@@ -110,7 +110,7 @@ class FreeAxis:
         remaining_s = (t_ns - self._t_ns) * 1e-9
         self._t_ns = max(self._t_ns, t_ns)
         while remaining_s > 1e-12:
-            dt = min(remaining_s, 1e-4)
+            dt = min(remaining_s, 2.5e-4)
             self._step(dt)
             remaining_s -= dt
 

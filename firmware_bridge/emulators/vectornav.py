@@ -54,7 +54,7 @@ class VectorNavEmulator(Emulator):
         return self._start_ns + int(count * 1e9 / BASE_HZ / self.rate)
 
     def _anything(self) -> bool:
-        return self.registers[6].split(",")[0] != "0" or any(self._output(r)[1] for r in (75, 76, 77))
+        return bool(int(self.registers[6].split(",")[0])) or any(self._output(r)[1] for r in (75, 76, 77))
 
     def _output(self, register: int) -> tuple[int, int, tuple[int, ...]]:
         """divisor, groups, field words."""
@@ -73,8 +73,8 @@ class VectorNavEmulator(Emulator):
             if groups and count % divisor == 0:
                 sample = sample or self.physics.sample(t_ns)
                 self.send(self._binary(groups, fields, sample, t_ns), t_ns + self.latency_ns)
-        kind, hz = self.registers[6].split(",")[0], int(self.registers[7].split(",")[0])
-        if kind != "0" and count % (BASE_HZ // hz) == 0:
+        kind, hz = int(self.registers[6].split(",")[0]), int(self.registers[7].split(",")[0])
+        if kind and count % (BASE_HZ // hz) == 0:
             sample = sample or self.physics.sample(t_ns)
             a, g = sample.accel_m_s2, sample.gyro_rad_s
             text = (

@@ -142,13 +142,13 @@ def test_garbage_on_the_line_is_counted_and_survived(name):
         bench.driver.arm()
     faults = bench.wire.faults_out
     faults.drop, faults.flip, faults.truncate, faults.garbage, faults.duplicate = 0.05, 0.004, 0.05, 0.1, 0.05
-    for _ in range(3000):
+    for _ in range(1200 if bench.kind == "motor" else 3000):
         n = bench.step()
         assert n >= 0 or Status(n) in (Status.GARBAGE, Status.BAD_CRC)
         if bench.kind == "motor":
             bench.driver.command([1] * 3, [0.01, -0.01, 0.0], [0] * 3, [0] * 3)
         _assert_plausible(bench)
-    assert faults.count > 5
+    assert faults.count > 2
     faults.drop = faults.flip = faults.truncate = faults.garbage = faults.duplicate = 0.0
     if bench.kind == "motor":
         bench.cycle(AxisMode.TORQUE, ms=10)
@@ -205,10 +205,10 @@ def test_modes(name):
         assert np.allclose(bench.rows["torque_Nm"], 0.1, atol=0.01) and (bench.rows["rate_rad_s"] > 0.2).all()
         assert (bench.rows["mode"] == AxisMode.TORQUE).all()
     if AxisMode.RATE in modes:
-        bench.cycle(AxisMode.RATE, rate=2.0, ms=800)
+        bench.cycle(AxisMode.RATE, rate=2.0, ms=600)
         assert np.allclose(bench.rows["rate_rad_s"], 2.0, atol=0.3)
     if AxisMode.ANGLE in modes:
-        bench.cycle(AxisMode.ANGLE, angle=1.0, ms=2000)
+        bench.cycle(AxisMode.ANGLE, angle=1.0, ms=1300)
         assert np.allclose(bench.rows["angle_rad"], 1.0, atol=0.05)
     if AxisMode.BRAKE in modes:
         bench.cycle(AxisMode.BRAKE, ms=200)

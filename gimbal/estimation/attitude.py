@@ -3,7 +3,7 @@
 Multiplicative error state on the world side (Markley, "Attitude Error Representations for Kalman Filtering", JGCD
 26(2), 2003, doi 10.2514/2.5048; Sola, "Quaternion kinematics for the error-state Kalman filter", 2017,
 arXiv 1711.02508, with the global error of section 7). Sensor models: rate = (1 - Mg) gyro - bg - noise,
-specific force = (1 - diag(sa)) accel - ba - noise.
+specific force = accel - ba - noise.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from gimbal.estimation.layout import (
     K_D,
     K_P,
     MG,
-    SA,
     SUMS,
     TH,
     N,
@@ -39,25 +38,24 @@ REPEAT_RATE = 3.0  # rad/s
 def strapdown(p, s, g, a, dt):
     """One IMU sample: attitude and velocity forward by dt (s), and the integrals the covariance will need.
 
-    The mean of this sample's rate and the one before turns the attitude (trapezoid). g (rad/s) and a (m/s²) are the
-    samples of gyro and accelerometer, tuples in C.
+    A sample is taken as the mean over the time since the one before (or as the rate at its instant: point_share); its
+    force is turned by the attitude of mid-interval. g (rad/s) and a (m/s²): gyro and accelerometer, tuples in C.
     """
     x = s["x"]
     g0, g1, g2 = g
     w0 = g0 - x[BG] - (x[MG] * g0 + x[MG + 1] * g1 + x[MG + 2] * g2)
     w1 = g1 - x[BG + 1] - (x[MG + 3] * g0 + x[MG + 4] * g1 + x[MG + 5] * g2)
     w2 = g2 - x[BG + 2] - (x[MG + 6] * g0 + x[MG + 7] * g1 + x[MG + 8] * g2)
-    f0 = a[0] - x[BA] - x[SA] * a[0]
-    f1 = a[1] - x[BA + 1] - x[SA + 1] * a[1]
-    f2 = a[2] - x[BA + 2] - x[SA + 2] * a[2]
-    omega = s["omega"]
-    h = 0.5 * dt
-    turn = (h * (w0 + omega[0]), h * (w1 + omega[1]), h * (w2 + omega[2]))
-    q = q_normalize(q_mul(load4(s["q"]), q_exp(turn)))
+    f = (a[0] - x[BA], a[1] - x[BA + 1], a[2] - x[BA + 2])
+    old, c = s["omega"], p["point_share"]
+    turn = (dt * (w0 + c * (old[0] - w0)), dt * (w1 + c * (old[1] - w1)), dt * (w2 + c * (old[2] - w2)))
+    before = load4(s["q"])
+    q = q_normalize(q_mul(before, q_exp(turn)))
     store4(s["q"], q)
-    store3(omega, (w0, w1, w2))
-    store3(s["force"], (f0, f1, f2))
-    accumulate(p, s, q, g, a, (f0, f1, f2), dt)
+    store3(s["omega"], (w0, w1, w2))
+    store3(s["force"], f)
+    mid = q_normalize((q[0] + before[0], q[1] + before[1], q[2] + before[2], q[3] + before[3]))
+    accumulate(p, s, mid, g, a, f, dt)
     s["sums"][I_W2] += (w0 * w0 + w1 * w1 + w2 * w2) * dt
     if clipped(p, s, g):
         s["status"] |= CLIPPED
@@ -93,9 +91,6 @@ def accumulate(p, s, q, g, a, f, dt):
         F[i, BG] -= r0
         F[i, BG + 1] -= r1
         F[i, BG + 2] -= r2
-        F[3 + i, SA] -= r0 * a[0]
-        F[3 + i, SA + 1] -= r1 * a[1]
-        F[3 + i, SA + 2] -= r2 * a[2]
         for k in range(3):
             F[i, MG + k] -= r0 * g[k]
             F[i, MG + 3 + k] -= r1 * g[k]
@@ -169,8 +164,9 @@ def multiply(P, F, W):
             W[i, c] = 0.0
         for k in range(N):
             f = F[i, k]
-            for c in range(N):
-                W[i, c] += f * P[k, c]
+            if f != 0.0:
+                for c in range(N):
+                    W[i, c] += f * P[k, c]
     for i in range(6):
         row = i if i < 3 else i + 3
         for c in range(N):

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gimbal.estimation.layout import BG, ESTIMATION_STATE, X_VEL_STD
+from gimbal.estimation.attitude import inject
+from gimbal.estimation.layout import BG, COARSE, ESTIMATION_STATE, X_VEL_STD
 from gimbal.estimation.mm_gnss import take_fix
-from gimbal.estimation.profiles import default_params
+from gimbal.estimation.mm_heading import mag_sample, use_field
+from gimbal.estimation.profiles import BATCH_LATENCY, default_params
 from gimbal.estimation.step import sample, work
 from gimbal.kernels.build import kernel
 from gimbal.kernels.quat import load4, q_rotate, store3
@@ -41,7 +43,13 @@ def run(params, state, gyro, accel, mag, dt, fix_k, fix_ns, fixes, out_q, out_bg
             store3(s["nose_N"], q_rotate(load4(s["q"]), (1.0, 0.0, 0.0)))
             take_fix(s, fix_ns[j], fixes[j])
             j += 1
+        if mag.shape[0] > 0:
+            mag_sample(s, (mag[k, 0], mag[k, 1], mag[k, 2]))
+        epoch = s["epoch_ns"]
         work(p, s)
+        if mag.shape[0] > 0 and s["epoch_ns"] != epoch and not s["status"] & COARSE:
+            use_field(p, s)
+            inject(p, s)
         for i in range(4):
             out_q[k, i] = s["q"][i]
         for i in range(3):
@@ -68,7 +76,12 @@ def estimate_attitude(
     accel = np.ascontiguousarray(accel, float)
     n = len(gyro)
     prof = profile or ("handheld" if gnss_t is None else "flight")
-    p = default_params(prof, 1.0 / rate_hz, gravity=gravity_m_s2, **(_changes or {}))
+    p = default_params(
+        prof,
+        1.0 / rate_hz,
+        gravity=gravity_m_s2,
+        **{**(BATCH_LATENCY if gnss_t is not None else {}), **(_changes or {})},
+    )
     s = np.zeros(1, ESTIMATION_STATE)
     if gnss_t is None:
         gnss_t = np.zeros(0)

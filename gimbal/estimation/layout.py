@@ -1,8 +1,8 @@
 """Parameters and state of the estimator as records, the order of its error states and the bits of its status.
 
-Error state (24): attitude error in N (rad), gyro bias in C (rad/s), velocity in N (m/s), accelerometer bias in C
-(m/s²), gyro scale and cross-axis matrix row by row (1), accelerometer scale (1). The attitude error is on the world
-side, q_NC = exp(dtheta_N) q_NC_est, so that heading (its z part) decouples from tilt.
+Error state (21): attitude error in N (rad), gyro bias in C (rad/s), velocity in N (m/s), accelerometer bias in C
+(m/s²), gyro scale and cross-axis matrix row by row (1). The attitude error is on the world side,
+q_NC = exp(dtheta_N) q_NC_est, so that heading (its z part) decouples from tilt.
 
 What belongs together lies in one flat array with named first indices: one loop then serves where a dozen fields
 would each be compiled by themselves.
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-TH, BG, V, BA, MG, SA = 0, 3, 6, 9, 12, 21  # first index of each part of the error state
-N = 24
+TH, BG, V, BA, MG = 0, 3, 6, 9, 12  # first index of each part of the error state
+N = 21
 
 HISTORY = 64  # entries of own motion, for measurements that arrive late
 HISTORY_NS = 20_000_000  # between entries: 1.28 s in all
@@ -44,6 +44,7 @@ ESTIMATION_PARAMS = np.dtype(
     [
         ("dt", "f8"),  # s between IMU samples, or the tick
         ("gravity", "f8"),  # m/s²
+        ("point_share", "f8"),  # 0: a gyro sample is the mean since the one before, 0.5: the rate at its instant
         ("period", "f8"),  # s between covariance epochs
         ("std0", "f8", N),  # initial standard deviation of each error state
         ("walk", "f8", N),  # variance a second that each error state gains
@@ -64,16 +65,17 @@ ESTIMATION_PARAMS = np.dtype(
         ("gnss_std_min", "f8"),  # m/s, floor of a fix's standard deviation
         ("gnss_gate", "f8"),  # NIS of a fix (3 degrees of freedom) above which it is weighted down
         ("gnss_latency_ns", "i8"),  # the fix is older than its own time stamp says by this
+        ("gnss_latency_std", "f8"),  # s: how wrong that may be; it is estimated where above 0
         ("gnss_timeout_s", "f8"),  # without a fix this long: zero velocity again
         ("antenna_B", "f8", 3),  # m, from the IMU
         ("course_std", "f8"),  # rad: heading against course, 0 = never from course
         ("course_speed", "f8"),  # m/s, least for it
         ("heading_valid_std", "f8"),  # rad
-        ("mag_std", "f8"),  # rad a second of undisturbed field
+        ("mag_std", "f8"),  # rad of a second of undisturbed field
         ("mag_norm_tol", "f8"),  # relative deviation of the field's norm that counts as one sigma more
         ("mag_dip_tol", "f8"),  # rad, likewise of the dip
         ("mag_tau_s", "f8"),  # how slowly the reference norm and dip are learned
-        ("mag_gate", "f8"),
+        ("mag_gate", "f8"),  # rad: an innovation beyond it counts less
         ("bleed_s", "f8"),  # over which a correction reaches the output, 0 = at once
         ("order", "i8", 3),  # axis index, outer (base) to inner (camera)
         ("joint_bandwidth", "f8"),  # rad/s
@@ -127,6 +129,9 @@ ESTIMATION_STATE = np.dtype(
         ("fix", "f8", 8),
         ("fix_r", "f8", 3),
         ("fix_nis", "f8"),
+        ("latency", "f8"),  # s, estimated beyond gnss_latency_ns, and its variance
+        ("latency_var", "f8"),
+        ("then_accel", "f8", 3),  # own acceleration in N at the fix's moment
         ("fix_bad_run", "i8"),
         ("fixes_used", "u4"),
         ("fixes_rejected", "u4"),
@@ -140,7 +145,8 @@ ESTIMATION_STATE = np.dtype(
         ("align_K", "f8", (4, 4)),
         # magnetometer
         ("mag_sum", "f8", 4),
-        ("mag_ref", "f8", 3),  # norm, dip, weight
+        ("mag_ref", "f8", 3),  # norm, dip, seconds learned
+        ("mag_near", "f8", 2),  # norm and dip of late
         ("mag_peak", "f8"),
         ("mag_bad_s", "f8"),
         # complementary filter, independent; the output and its distance from the estimate

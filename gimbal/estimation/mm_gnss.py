@@ -30,6 +30,9 @@ HARD = 12.0  # times the gate: beyond it a fix is rejected, not only weighted do
 RUN = 3  # so many fixes rejected in a row are believed: it is the filter that is wrong
 MAX_SPEED = 600.0  # m/s
 SLOW = 2.0  # m/s: in a frame whose heading is free a faster horizontal velocity says nothing
+MAX_LATENCY = 0.5  # s
+LATENCY_WALK = 1e-7  # s² a fix
+ACCEL_S = 0.1  # own acceleration at the fix is the mean over this long before it
 POS_FLOOR = 1.0  # m²: the slow part of a receiver's error can't be averaged away
 
 
@@ -77,7 +80,10 @@ def use_fix(p, s, t_ns):
         r[i] = fix[X_VEL + i] - (s["x"][V + i] - s["track"][K_D + i] + then[K_D + i] + then[K_U + i])
         observe(s, i, force)
         if aligned or i == 2:
-            nis += r[i] ** 2 / (row_variance(s) + std * std)
+            total = row_variance(s) + std * std
+            nis += r[i] ** 2 / total
+            if aligned and p["gnss_latency_std"] > 0.0:
+                learn_latency(s, r[i], s["then_accel"][i], total)
     s["fix_nis"] = nis
     weight = max(nis / p["gnss_gate"], 1.0)
     s["status"] = s["status"] | GNSS_GATED if weight > 1.0 else s["status"] & ~GNSS_GATED
@@ -97,6 +103,15 @@ def use_fix(p, s, t_ns):
         if aligned or i == 2 or speed < SLOW:
             observe(s, i, force)
             update_row(s, r[i], std * std * weight + (0.0 if aligned or i == 2 else speed * speed))
+
+
+@kernel
+def learn_latency(s, residual, accel, variance):
+    """A fix older than said by dt shows a velocity behind by accel * dt: one scalar filter beside the others."""
+    P = s["latency_var"]
+    k = -P * accel / (P * accel * accel + variance)
+    s["latency"] = min(max(s["latency"] + k * residual, -MAX_LATENCY), MAX_LATENCY)
+    s["latency_var"] = P + k * accel * P + LATENCY_WALK
 
 
 @kernel

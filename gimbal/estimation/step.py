@@ -22,7 +22,7 @@ from gimbal.estimation.layout import (
     NON_FINITE,
     V,
 )
-from gimbal.estimation.mm_gnss import update_position, use_fix
+from gimbal.estimation.mm_gnss import ACCEL_S, update_position, use_fix
 from gimbal.estimation.mm_rest import detect_rest
 from gimbal.estimation.mm_velocity import standstill
 from gimbal.estimation.supervisor import (
@@ -59,6 +59,8 @@ def start(p, s, g, a, t_ns):
     s["t_ns"] = t_ns
     s["epoch_ns"] = t_ns
     s["pos_var"] = 1e6
+    s["latency"] = 0.0
+    s["latency_var"] = p["gnss_latency_std"] ** 2
     s["heading_var"] = FREE_HEADING_VAR
     set_covariance(p, s)
     clear_integrals(s)
@@ -140,10 +142,16 @@ def update(p, s):
     if s["status"] & COARSE:
         coarse_tilt(p, s)
         return
-    t_ns = s["fix_ns"] - p["gnss_latency_ns"]
+    t_ns = s["fix_ns"] - p["gnss_latency_ns"] - int(s["latency"] * 1e9)
     fix = s["fix_pending"] == 1
     s["fix_pending"] = 0
-    if fix and not recall(s, t_ns):
+    if fix and p["gnss_latency_std"] > 0.0 and recall(s, t_ns - int(ACCEL_S * 1e9)):
+        for i in range(3):
+            s["then_accel"][i] = -s["then"][K_D + i]
+    found = fix and recall(s, t_ns)
+    for i in range(3):
+        s["then_accel"][i] = (s["then_accel"][i] + s["then"][K_D + i]) / ACCEL_S
+    if fix and not found:
         s["fixes_rejected"] += 1
         s["status"] |= GNSS_GATED
         fix = False

@@ -51,6 +51,8 @@ class Transport:
 
     def read(self) -> bytes:
         """All bytes waiting (at most 16 KiB), b"" when none or when the link is lost (see ``lost``)."""
+        if self._torn or self._queued:
+            self.flush()
         n = self.read_into(self._view)
         return bytes(self._view[:n]) if n > 0 else b""
 
@@ -220,6 +222,10 @@ class SerialTransport(Transport):
                 pass  # the device is gone: there is nothing left to release
 
     def close(self) -> None:
+        for _ in range(50):  # a last stop that a full line has held back still goes out
+            if self.lost or not (self._torn or self._queued) or self.flush() <= 0:
+                break
+            time.sleep(0.001)
         super().close()
         self._release()
 

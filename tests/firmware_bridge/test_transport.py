@@ -56,6 +56,25 @@ def test_a_full_line_never_blocks_and_the_newest_frame_wins(port):
     assert numbers[-1] == 59
 
 
+def test_what_waits_goes_out_with_the_next_read_and_before_closing(port):
+    line = SerialTransport(str(port.link))
+    while line.write(b"x" * 1000) == Status.OK:
+        pass
+    line.write(b"stop", urgent=True)
+    while data := b"".join(chunk for _, chunk in port.read(1)):
+        got = data
+    line.read()
+    got += b"".join(chunk for _, chunk in port.read(1))
+    assert got.endswith(b"stop")
+    while line.write(b"y" * 1000) == Status.OK:
+        pass
+    while chunks := port.read(1):
+        got = chunks[-1][1]
+    line.close()
+    got += b"".join(chunk for _, chunk in port.read(1))
+    assert got.endswith(b"y" * 1000)
+
+
 def test_urgent_frames_replace_what_waits():
     host, device = memory_pair(capacity=100)
     host.write(b"a" * 100)

@@ -30,11 +30,12 @@ def copy_filter(src, dst):
             dst["P"][i, j] = src["P"][i, j]
     for i in range(3):
         dst["offset"][i] = src["offset"][i]
-    for i in range(6):
+    for i in range(9):
         dst["last_z"][i] = src["last_z"][i]
     dst["white2"], dst["last_z_t"] = src["white2"], src["last_z_t"]
-    dst["t"], dst["n"], dst["doppler"], dst["drag"] = src["t"], src["n"], src["doppler"], src["drag"]
-    dst["nis"], dst["fix_t"], dst["use_t"] = src["nis"], src["fix_t"], src["use_t"]
+    dst["last_dt"], dst["even"] = src["last_dt"], src["even"]
+    dst["t"], dst["n"], dst["frame"], dst["drag"] = src["t"], src["n"], src["frame"], src["drag"]
+    dst["fix_t"], dst["use_t"] = src["fix_t"], src["use_t"]
     dst["bad_fix"], dst["bad_fix_t"], dst["bad_vel"] = src["bad_fix"], src["bad_fix_t"], src["bad_vel"]
     dst["bad_bearing"] = src["bad_bearing"]
 
@@ -49,12 +50,13 @@ def store_checkpoint(f, c):
             c["P"][k] = f["P"][i, j]
             k += 1
     a = c["aux"]
-    a[0], a[1], a[2], a[3], a[4] = f["doppler"], f["drag"], f["nis"], f["fix_t"], f["use_t"]
-    a[5], a[6], a[7], a[8] = f["bad_fix"], f["bad_fix_t"], f["bad_vel"], f["bad_bearing"]
-    a[9], a[10], a[11] = f["offset"][0], f["offset"][1], f["offset"][2]
-    a[12], a[13] = f["white2"], f["last_z_t"]
-    for i in range(6):
-        a[14 + i] = f["last_z"][i]
+    a[0], a[1], a[2], a[3] = f["frame"], f["drag"], f["fix_t"], f["use_t"]
+    a[4], a[5], a[6], a[7] = f["bad_fix"], f["bad_fix_t"], f["bad_vel"], f["bad_bearing"]
+    a[8], a[9], a[10], a[11] = f["white2"], f["last_z_t"], f["last_dt"], f["even"]
+    for i in range(3):
+        a[12 + i] = f["offset"][i]
+    for i in range(9):
+        a[15 + i] = f["last_z"][i]
 
 
 @kernel
@@ -68,12 +70,13 @@ def load_checkpoint(c, f):
             f["P"][j, i] = c["P"][k]
             k += 1
     a = c["aux"]
-    f["doppler"], f["drag"], f["nis"], f["fix_t"], f["use_t"] = a[0], a[1], a[2], a[3], a[4]
-    f["bad_fix"], f["bad_fix_t"], f["bad_vel"], f["bad_bearing"] = a[5], a[6], a[7], a[8]
-    f["offset"][0], f["offset"][1], f["offset"][2] = a[9], a[10], a[11]
-    f["white2"], f["last_z_t"] = a[12], a[13]
-    for i in range(6):
-        f["last_z"][i] = a[14 + i]
+    f["frame"], f["drag"], f["fix_t"], f["use_t"] = a[0], a[1], a[2], a[3]
+    f["bad_fix"], f["bad_fix_t"], f["bad_vel"], f["bad_bearing"] = a[4], a[5], a[6], a[7]
+    f["white2"], f["last_z_t"], f["last_dt"], f["even"] = a[8], a[9], a[10], a[11]
+    for i in range(3):
+        f["offset"][i] = a[12 + i]
+    for i in range(9):
+        f["last_z"][i] = a[15 + i]
 
 
 @kernel

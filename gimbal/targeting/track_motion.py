@@ -3,8 +3,8 @@
 The specific force a - g of a wing turns with its velocity (heading about the vertical, pitch about the side axis)
 and grows with the square of its speed; its share along the velocity relaxes to a slow drag, the side force to zero,
 the lift to trim. The covariance takes the acceleration as a first-order Gauss-Markov process (Singer, IEEE TAES
-6(4), 1970, doi 10.1109/TAES.1970.310128) with unequal strength along and across the velocity; where the fixes carry
-no velocity the mean follows Singer's model too.
+6(4), 1970, doi 10.1109/TAES.1970.310128) with unequal strength along and across the velocity; where the velocity is
+not known well (no Doppler at 1 Hz) the mean follows Singer's model too.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ STEP_S = 0.125  # longest step of the mean
 
 
 @kernel
-def jerk(p, v, a, drag, doppler):
+def jerk(p, v, a, drag, frame):
     """Rate of change of the acceleration, m/s³, by the model in force (``p["model"]``)."""
-    tau = p["tau_singer_s"]
+    tau = p["tau_plain_s"]
     sx, sy, sz = -a[0] / tau, -a[1] / tau, -a[2] / tau
     speed2 = v[0] * v[0] + v[1] * v[1] + v[2] * v[2]
     low = p["low_speed_m_s"]
-    w = doppler * speed2 / (speed2 + low * low)
+    w = frame * speed2 / (speed2 + low * low)
     if w < 1e-6:
         return (sx, sy, sz)
     speed = math.sqrt(speed2)
@@ -56,10 +56,10 @@ def jerk(p, v, a, drag, doppler):
 
 
 @kernel
-def propagate_mean(p, x, doppler, drag, dt):
+def propagate_mean(p, x, frame, drag, dt):
     """Advance p, v, a in x by dt (s, either sign): midpoint rule in steps of at most STEP_S.
 
-    ``doppler`` is the share, 0 to 1, of the velocity frame in a mean that is otherwise Singer's.
+    ``frame`` is the share, 0 to 1, of the velocity frame in a mean that is otherwise Singer's.
     """
     if p["model"] == 3.0:
         for i in range(3):
@@ -67,7 +67,7 @@ def propagate_mean(p, x, doppler, drag, dt):
             x[6 + i] = 0.0
         return
     if p["model"] != 0.0:
-        doppler = 1.0 if p["model"] == 1.0 else 0.0
+        frame = 1.0 if p["model"] == 1.0 else 0.0
     n = max(1, int(math.ceil(abs(dt) / STEP_S - 1e-9)))
     h = dt / n
     for _ in range(n):
@@ -75,7 +75,7 @@ def propagate_mean(p, x, doppler, drag, dt):
         a = (x[6], x[7], x[8])
         vm, am, j = v, a, a
         for stage in range(2):
-            j = jerk(p, vm, am, drag, doppler)
+            j = jerk(p, vm, am, drag, frame)
             if stage == 0:
                 am = (a[0] + 0.5 * h * j[0], a[1] + 0.5 * h * j[1], a[2] + 0.5 * h * j[2])
                 vm = (v[0] + 0.5 * h * a[0], v[1] + 0.5 * h * a[1], v[2] + 0.5 * h * a[2])
@@ -122,11 +122,18 @@ def singer(tau, dt):
 
 
 @kernel
+def memory(p, f):
+    """Correlation time of the acceleration of filter f, s: shorter where the velocity frame can't be used."""
+    return p["tau_plain_s"] + f["frame"] * (p["tau_singer_s"] - p["tau_plain_s"])
+
+
+@kernel
 def noise_shape(p, f):
     """Variance of Singer's acceleration of filter f as across * I + along * v v'."""
     x = f["x"]
     speed2 = x[3] * x[3] + x[4] * x[4] + x[5] * x[5]
-    scale = 1.0 + p["adapt"] * (f["nis"] - 1.0)
+    full = p["full_speed_m_s"]
+    scale = min(1.0, 0.2 + 0.8 * speed2 / (full * full))
     across = p["sigma_n"] * p["sigma_n"] * scale
     return across, (p["sigma_t"] * p["sigma_t"] * scale - across) / (speed2 + p["low_speed_m_s"] ** 2)
 
@@ -137,7 +144,7 @@ def propagate_covariance(p, f, dt):
     forgets (first-order Gauss-Markov)."""
     x = f["x"]
     P = f["P"]
-    f12, f02, f22, q00, q01, q02, q11, q12, q22 = singer(p["tau_singer_s"], dt)
+    f12, f02, f22, q00, q01, q02, q11, q12, q22 = singer(memory(p, f), dt)
     n = f["n"]
     for j in range(n):  # rows, then columns of F P F'
         for i in range(3):
@@ -187,5 +194,5 @@ def propagate(p, f, t):
     if dt <= 0.0:
         return
     propagate_covariance(p, f, dt)
-    propagate_mean(p, f["x"], f["doppler"], f["drag"], dt)
+    propagate_mean(p, f["x"], f["frame"], f["drag"], dt)
     f["t"] = t

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gimbal.kernels.build import kernel
-from gimbal.targeting.track_motion import noise_shape, propagate_mean, singer
+from gimbal.targeting.track_motion import memory, noise_shape, propagate_mean, singer
 
 
 @kernel
@@ -19,7 +19,7 @@ def predict(p, f, t, out, rows):
         x[i] = f["x"][i]
     # The stamps of beacon and camera differ by d: it is put down to the beacon, the likelier to lag.
     dt = t - f["t"] + (x[15] if n == 16 else 0.0)
-    propagate_mean(p, x, f["doppler"], f["drag"], dt)
+    propagate_mean(p, x, f["frame"], f["drag"], dt)
     for i in range(3):
         out["pos_N"][i] = x[i] - (x[12 + i] if n == 16 else 0.0)
         out["vel_N"][i] = x[3 + i]
@@ -37,7 +37,7 @@ def predict_covariance(p, f, dt, out, rows):
     P = f["P"]
     n = f["n"]
     b = 1.0 if n == 16 else 0.0
-    f12, f02, f22, q00, q01, q02, q11, q12, q22 = singer(p["tau_singer_s"], dt)
+    f12, f02, f22, q00, q01, q02, q11, q12, q22 = singer(memory(p, f), dt)
     for i in range(3):
         v, a = b * x[3 + i], b * x[6 + i]
         for j in range(n):

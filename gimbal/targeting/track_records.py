@@ -71,9 +71,8 @@ FILTER = np.dtype(
         ("x", "f8", N_X),
         ("P", "f8", (N_X, N_X)),
         ("n", "i8"),  # states in use: 0 before the first fix, N_FIXES, or N_X after the first bearing
-        ("doppler", "f8"),  # 0..1, the newest fixes carry velocity
+        ("frame", "f8"),  # 0..1, how far the velocity is known well enough for the velocity frame
         ("drag", "f8"),  # slow drag over v², 1/m
-        ("nis", "f8"),  # slow mean of the normalised innovation, 1 = as expected
         ("fix_t", "f8"),  # newest fix used
         ("use_t", "f8"),  # newest measurement used
         ("bad_fix", "f8"),  # fixes gated in a row
@@ -81,8 +80,10 @@ FILTER = np.dtype(
         ("bad_vel", "f8"),
         ("bad_bearing", "f8"),  # bearings gated in a row
         ("white2", "f8"),  # m², white noise of the positions, learned
-        ("last_z", "f8", 6),  # the fix before, for that
+        ("last_z", "f8", 9),  # the fix before, for that: position; velocity, or its step and change of step
         ("last_z_t", "f8"),
+        ("last_dt", "f8"),
+        ("even", "f8"),  # equal intervals in a row
         ("offset", "f8", 3),  # innovation of the gated fixes, to see whether they agree
         ("row", "f8", N_X),  # workspace of an update
         ("gain1", "f8", N_X),
@@ -98,7 +99,7 @@ CHECKPOINT = np.dtype(
         ("x", "f8", N_X),
         ("P", "f8", PACKED),
         ("n", "i8"),
-        ("aux", "f8", 20),
+        ("aux", "f8", 24),
     ],
     align=True,
 )
@@ -162,6 +163,7 @@ PARAMETERS: dict[str, tuple[float, str]] = {
     # motion
     "sigma_t": (3.8, "m/s², Singer acceleration along the velocity"),
     "sigma_n": (6.2, "m/s², across it"),
+    "full_speed_m_s": (16.0, "m/s, below it a wing's forces, and with them these two, shrink with the square"),
     "tau_singer_s": (6.9, "s, correlation of the acceleration"),
     "tau_drag_s": (5.1, "s, along-track force returns to the slow drag"),
     "tau_turn_s": (7.9, "s, side force returns to zero"),
@@ -172,20 +174,20 @@ PARAMETERS: dict[str, tuple[float, str]] = {
     "low_speed_m_s": (6.3, "m/s, below it the velocity frame fades into Singer"),
     # measurements
     "fix_pos_std_m": (0.08, "m, white noise of a fix with velocity, before it is learned"),
-    "white_share": (1.0, "of the learned white noise that is believed"),
+    "plain_white": (1.1, "1/s, of the learned white noise of fixes without velocity, growing with their interval"),
     "white_n": (40.0, "fixes over which it is learned"),
     "white_min_m": (0.02, "m, its least"),
-    "white_max_m": (0.5, "m, its most"),
-    "gate_pos_m": (0.3, "m, added to the noise in the gate: a receiver wanders more than it is noisy"),
+    "white_max_m": (1.0, "m, its most"),
+    "gate_pos_m": (0.5, "m, added to the noise in the gate: a receiver wanders more than it is noisy"),
     "gate_vel_m_s": (0.5, "m/s, likewise"),
     "fix_vel_std_m_s": (0.16, "m/s"),
     "vel_late_s": (0.0027, "s, Doppler velocity behind the position of the same fix"),
     "vel_blur_s": (0.0041, "s, doubt of that lateness: noise of a velocity per m/s² of acceleration"),
     "drift_m_s": (0.026, "m/s, Doppler velocity against the rate of the position, 1 sigma"),
     "drift_tau_s": (44.0, "s"),
-    "plain_pos_std_m": (0.3, "m, white noise of a fix without velocity, at the least"),
-    "plain_pos_share": (0.3, "of the reported accuracy, for fixes without velocity"),
-    "pos_share": (0.0, "of the reported accuracy taken as white noise"),
+    "plain_share": (0.3, "of the reported accuracy: most that the white noise of a fix without velocity may be"),
+    "tau_plain_s": (1.0, "s, Singer's correlation in the mean, where the velocity frame can't be used"),
+    "trust_speed": (15.0, "velocity frame fades where the velocity's error exceeds the speed over this"),
     "rig_pos_std_m": (0.15, "m, noise of the rig's own position; its slow error is in the bias"),
     "box_size_m": (0.25, "m, jitter of a box's centre on the subject"),
     "bearing_floor_rad": (0.0005, "rad"),
@@ -197,12 +199,12 @@ PARAMETERS: dict[str, tuple[float, str]] = {
     "delay_walk_s": (0.0005, "s per root s"),
     "delay_common_std_s": (0.01, "s, what both may have in common: never observable, widens the covariance"),
     # gates
-    "gate_pos": (30.0, "normalised squared innovation, 3 degrees of freedom"),
-    "gate_vel": (150.0, "3 degrees of freedom"),
+    "gate_pos": (100.0, "normalised squared innovation, 3 degrees of freedom"),
+    "gate_vel": (300.0, "3 degrees of freedom"),
+    "wander_nis": (3.0, "squared position error beyond this many expected is the receiver's wander"),
     "gate_bearing": (20.0, "2 degrees of freedom"),
-    "reacquire_s": (1.6, "s that gated fixes must agree before the track jumps to them"),
+    "reacquire_s": (0.5, "s that gated fixes must agree before the track jumps to them"),
     "agree_m": (4.0, "m, gated fixes agree within this"),
-    "adapt": (0.0, "how far the process noise follows the innovations, 0 = not"),
 }
 
 TRACKER_PARAMS = np.dtype([(name, "f8") for name in PARAMETERS], align=True)

@@ -73,7 +73,8 @@ def start(p, f, m):
         for j in range(16):
             P[i, j] = 0.0
     has_vel = m["has_vel"] != 0
-    f["white2"], f["last_z_t"] = p["fix_pos_std_m"] ** 2, -1e300
+    std = p["fix_pos_std_m"] if has_vel else p["plain_share"] * m["std"][0]
+    f["white2"], f["last_z_t"], f["last_dt"], f["even"] = std * std, -1e300, 0.0, 0.0
     pos, vel, acc = fix_pos_std(p, f, m), (p["fix_vel_std_m_s"] if has_vel else 20.0), (5.0 if has_vel else 8.0)
     for i in range(3):
         x[i] = m["z"][i]
@@ -85,47 +86,64 @@ def start(p, f, m):
         f["offset"][i] = 0.0
     f["t"] = f["fix_t"] = f["use_t"] = m["t"]
     f["n"] = 12
-    f["doppler"] = 1.0 if has_vel else 0.0
+    f["frame"] = 1.0 if has_vel else 0.0
     f["drag"] = 0.0
-    f["nis"] = 1.0
     f["bad_fix"] = f["bad_vel"] = f["bad_bearing"] = f["bad_fix_t"] = 0.0
 
 
 @kernel
 def fix_pos_std(p, f, m):
-    """White noise of a fix's position, m. Reported accuracies are slow errors and say little of it."""
-    if m["has_vel"] == 0:
-        return max(p["plain_pos_std_m"], p["plain_pos_share"] * m["std"][0])
-    return p["white_share"] * math.sqrt(f["white2"])
+    """White noise of a fix's position, m, as learned. Reported accuracies are slow errors and say little of it."""
+    std = math.sqrt(f["white2"])
+    if m["has_vel"] != 0:
+        return std
+    # slow sources filter their positions, which makes the noise look smaller than it is
+    return min(p["plain_white"] * (0.25 + min(f["last_dt"], 2.0)) * std, p["plain_share"] * m["std"][0])
 
 
 @kernel
 def learn_noise(p, f, m):
-    """White noise of the positions, from the step between two fixes against the mean of their Doppler velocities.
+    """White noise of the positions.
 
-    At intervals up to NOISE_STEP_S a manoeuvre adds only centimetres to it; its variance is twice the noise's.
+    With Doppler: the step between two fixes less the mean of their velocities has twice the noise's variance, and at
+    intervals up to NOISE_STEP_S a manoeuvre adds only centimetres. Without: the third difference of positions at
+    equal intervals has 20 times the variance and leaves nothing of a steady acceleration.
     """
     z = m["z"]
     last = f["last_z"]
     dt = m["t"] - f["last_z_t"]
-    if dt > 0.0 and dt <= NOISE_STEP_S:
-        step2 = 0.0
-        for i in range(3):
-            e = z[i] - last[i] - 0.5 * dt * (z[3 + i] + last[3 + i])
-            step2 += e * e
-        new = min(step2 / 6.0, 9.0 * f["white2"])  # a jump is not noise
+    doppler = m["has_vel"] != 0
+    even = abs(dt - f["last_dt"]) < 0.1 * dt
+    f["even"] = f["even"] + 1.0 if even else 0.0
+    sum2 = 0.0
+    for i in range(3):
+        step = z[i] - last[i]
+        if doppler:
+            e = step - 0.5 * dt * (z[3 + i] + last[3 + i])
+            last[3 + i] = z[3 + i]
+        else:
+            change = step - last[3 + i]
+            e = change - last[6 + i]
+            last[3 + i] = step
+            last[6 + i] = change
+        sum2 += e * e
+        last[i] = z[i]
+    f["last_z_t"] = m["t"]
+    f["last_dt"] = dt
+    if dt <= NOISE_STEP_S if doppler else f["even"] >= 2.0:
+        new = min(sum2 / (6.0 if doppler else 60.0), 9.0 * f["white2"])  # a jump is not noise
         f["white2"] += (new - f["white2"]) / p["white_n"]
         f["white2"] = min(max(f["white2"], p["white_min_m"] ** 2), p["white_max_m"] ** 2)
-    f["last_z_t"] = m["t"]
-    for i in range(6):
-        last[i] = z[i]
 
 
 @kernel
-def learn(p, f, dt):
-    """The slow drag, from the along-velocity force of the estimate."""
+def learn_motion(p, f, dt):
+    """The slow drag, from the along-velocity force of the estimate; and how far the velocity frame can be trusted."""
     x = f["x"]
+    P = f["P"]
     speed2 = x[3] * x[3] + x[4] * x[4] + x[5] * x[5]
+    doubt2 = p["trust_speed"] ** 2 * (P[3, 3] + P[4, 4] + P[5, 5]) / 3.0
+    f["frame"] = speed2 / (speed2 + doubt2 + 1e-9)
     if speed2 < 25.0 or dt <= 0.0:
         return
     ft = (x[3] * x[6] + x[4] * x[7] + x[5] * (x[8] - 9.80665)) / math.sqrt(speed2)
@@ -172,35 +190,50 @@ def judge_velocity(p, f, nis, wrong2):
 
 
 @kernel
+def wander(p, f, variance, wrong2):
+    """A position off by much more than expected, the velocity being right: the receiver's own position has moved.
+
+    Put down to the position, else it would bend the velocity.
+    """
+    P = f["P"]
+    excess = wrong2 - p["wander_nis"] * (P[0, 0] + P[1, 1] + P[2, 2] + 3.0 * variance)
+    if excess > 0.0:
+        for i in range(3):
+            P[i, i] += excess / 3.0
+
+
+@kernel
 def take_fix(p, f, m):
     """Fix m into filter f, already at its time. Returns the decision (Status)."""
     x = f["x"]
     z = m["z"]
     dt = m["t"] - f["fix_t"]
     has_vel = m["has_vel"] != 0
-    if has_vel:
-        learn_noise(p, f, m)
+    learn_noise(p, f, m)
     std = fix_pos_std(p, f, m)
     pos_variance = std * std
     accel2 = x[6] * x[6] + x[7] * x[7] + x[8] * x[8]
     vel_variance = p["fix_vel_std_m_s"] ** 2 + p["vel_blur_s"] ** 2 * accel2
-    f["doppler"] += (1.0 if dt > 3.0 else 0.3) * ((1.0 if has_vel else 0.0) - f["doppler"])
     use_pos = use_vel = False
-    for o in range(0, 6, 3):
+    for o in (3, 0):  # velocity first: a position that then still disagrees has wandered, it has not moved
+        if o == 3 and not has_vel:
+            continue
         dx, dy, dz = z[o] - x[o], z[o + 1] - x[o + 1], z[o + 2] - x[o + 2]
-        doubt = pos_variance + p["gate_pos_m"] ** 2 if o == 0 else vel_variance + p["gate_vel_m_s"] ** 2
-        nis = nis3(f["P"], o, doubt, dx, dy, dz)
-        if o == 0:
-            use_pos = judge_position(p, f, m, nis, dx, dy, dz)
-            if use_pos:
-                f["nis"] += 0.1 * (min(nis / 3.0, 5.0) - f["nis"])
-        elif has_vel:
-            use_vel = judge_velocity(p, f, nis, dx * dx + dy * dy + dz * dz)
-    for i in range(6):
-        if (i < 3 and use_pos) or (i >= 3 and use_vel):
-            take_axis(p, f, i, z[i], pos_variance if i < 3 else vel_variance)
+        wrong2 = dx * dx + dy * dy + dz * dz
+        variance = pos_variance if o == 0 else vel_variance
+        gate_std = p["gate_pos_m"] if o == 0 else p["gate_vel_m_s"]
+        nis = nis3(f["P"], o, variance + gate_std * gate_std, dx, dy, dz)
+        if o == 3:
+            use_vel = use = judge_velocity(p, f, nis, wrong2)
+        else:
+            use_pos = use = judge_position(p, f, m, nis, dx, dy, dz)
+            if use and has_vel and dt <= NOISE_STEP_S:
+                wander(p, f, variance, wrong2)
+        if use:
+            for i in range(o, o + 3):
+                take_axis(p, f, i, z[i], variance)
     if use_pos or use_vel:
-        learn(p, f, dt)
+        learn_motion(p, f, dt)
         f["fix_t"] = f["use_t"] = m["t"]
     return ACCEPTED if use_pos else GATED
 

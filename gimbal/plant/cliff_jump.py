@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from gimbal.config.scenario import CliffJump
+from gimbal.kernels.build import kernel
 from gimbal.plant.carriers import shake
 from gimbal.plant.motion import Carried
 from gimbal.plant.shaping import q_axis, q_euler, q_mul, q_vector, smoothstep, tone
@@ -14,7 +15,7 @@ from gimbal.plant.spline import PAD
 from gimbal.units import DEG, G0
 
 _EASE_S = 0.3  # in which the ride's shaking ends
-_GLIDE = np.array([0.8, 0.0, 0.6])  # direction of the canopy's flight
+_GLIDE = (0.8, 0.6)  # forward, down: direction of the canopy's flight
 
 
 def cliff_jump(carrier: CliffJump, rng: np.random.Generator, t: np.ndarray) -> Carried:
@@ -44,30 +45,37 @@ def _tumble(carrier: CliffJump, t: np.ndarray, opening: float) -> np.ndarray:
 
 
 def _path(carrier: CliffJump, t: np.ndarray, opening: float) -> np.ndarray:
+    pos = np.zeros((t.size, 3))
+    c = carrier
+    forces = (c.ride_s, c.ramp_ms * 1e-3, c.ramp_g * G0, opening, c.opening_s, c.opening_g * G0)
+    _fall(t, forces, c.ride_speed_m_s, c.terminal_m_s, c.canopy_m_s, pos)
+    return pos - pos[PAD]
+
+
+@kernel
+def _fall(t, forces, ride_speed, terminal, canopy, pos):
     """Positions by integrating the forces: ground, ramp, gravity and drag, the opening shock, the canopy's glide."""
+    ride_s, ramp_s, ramp, opening, opening_s, shock = forces
     dt = t[1] - t[0]
-    ramp_s = carrier.ramp_ms * 1e-3
-    pos, vel = np.zeros((t.size, 3)), np.array([carrier.ride_speed_m_s, 0.0, 0.0])
-    gravity = np.array([0.0, 0.0, G0])
+    vx, vz = ride_speed, 0.0
     for i in range(1, t.size):
         now = t[i] - 0.5 * dt
-        speed = math.sqrt(float(vel @ vel))
-        drag = -G0 * speed * vel / carrier.terminal_m_s**2
-        if now < carrier.ride_s:
-            acc = np.zeros(3)
-        elif now < carrier.ride_s + ramp_s:
-            push = carrier.ramp_g * G0 * math.sin(math.pi * (now - carrier.ride_s) / ramp_s)
-            off = (now - carrier.ride_s) / ramp_s  # the ground's support ends over the ramp
-            acc = off * (gravity + drag) + np.array([0.0, 0.0, -push])
-        elif now < opening:
-            acc = gravity + drag
-        elif now < opening + carrier.opening_s:
-            phase = (now - opening) / carrier.opening_s
-            shock = carrier.opening_g * G0 * math.sin(math.pi * phase) ** 2
-            acc = gravity + drag * (1.0 - phase) - shock * vel / max(speed, 1.0)
-            acc -= phase**3 * gravity
-        else:
-            acc = 1.2 * (carrier.canopy_m_s * _GLIDE - vel) * min((now - opening - carrier.opening_s) / 0.3, 1.0)
-        pos[i] = pos[i - 1] + vel * dt + 0.5 * acc * dt * dt
-        vel = vel + acc * dt
-    return pos - pos[PAD]
+        speed = math.sqrt(vx * vx + vz * vz)
+        drag = -G0 * speed / terminal**2  # times the velocity
+        ax, az = 0.0, 0.0
+        if now >= opening + opening_s:
+            ease = 0.6 * min((now - opening - opening_s) / 0.3, 1.0)
+            ax, az = ease * (canopy * _GLIDE[0] - vx), ease * (canopy * _GLIDE[1] - vz)
+        elif now >= opening:
+            phase = (now - opening) / opening_s
+            brake = drag * (1.0 - phase) - shock * math.sin(math.pi * phase) ** 2 / max(speed, 1.0)
+            ax, az = brake * vx, brake * vz + G0 * (1.0 - phase**3)
+        elif now >= ride_s + ramp_s:
+            ax, az = drag * vx, drag * vz + G0
+        elif now >= ride_s:
+            off = (now - ride_s) / ramp_s  # the ground's support ends over the ramp
+            ax, az = off * drag * vx, off * (drag * vz + G0) - ramp * math.sin(math.pi * off)
+        pos[i, 0] = pos[i - 1, 0] + vx * dt + 0.5 * ax * dt * dt
+        pos[i, 2] = pos[i - 1, 2] + vz * dt + 0.5 * az * dt * dt
+        vx += ax * dt
+        vz += az * dt

@@ -215,7 +215,7 @@ def camera_box(p, s, target_pos):
 
 @kernel
 def slow_sensors(p, s, tab):
-    """GNSS, beacon and boxes at the state's time; called once an advance, stamped with that time."""
+    """GNSS, beacon and boxes at the state's time; called every SLOW substeps, stamped with that time."""
     t = s["t_ns"]
     if t >= s["gnss"]["next_ns"]:
         q = load4(s["q_NB"])

@@ -22,6 +22,8 @@ from gimbal.plant.sensors import (
 )
 from gimbal.plant.spline import dot6, place, weights
 
+SLOW = 8  # substeps (1 ms) between looks at temperatures, receivers and the camera's boxes
+
 
 @kernel
 def _wind(p, s, tab):
@@ -94,8 +96,10 @@ def run(params, state, tables, command, delay_ns, n):
             settle_encoders(s)
         imu_step(p, s)
         encoder_step(p, s)
-    temperatures(p, s, p["h_s"] * n)
-    slow_sensors(p, s, tables)
+        if s["step"] % SLOW == 0:
+            if n > 0:
+                temperatures(p, s, p["h_s"] * SLOW)
+            slow_sensors(p, s, tables)
 
 
 @kernel

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
+import zipfile
 from datetime import datetime
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def _npz(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             if missing:
                 raise _wrong(path, f"it has no array {', '.join(missing)}")
             t, pos, vel = (np.asarray(data[k], dtype=np.float64) for k in ("t", "pos", "vel"))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise _wrong(path, f"it is no npz file ({error})") from error
     if t.ndim != 1 or pos.shape != (t.size, 3) or vel.shape != (t.size, 3):
         raise _wrong(path, f"shapes are t {t.shape}, pos {pos.shape}, vel {vel.shape}")

@@ -11,8 +11,8 @@ import numpy as np
 
 from gimbal.config.scenario import Scenario
 from gimbal.config.schema import Rig
-from gimbal.plant import body
-from gimbal.plant.base_motion import Motion, times
+from gimbal.plant import body, motor
+from gimbal.plant.motion import Motion, times
 from gimbal.plant.shaping import q_euler
 from gimbal.plant.simulator import Plant
 
@@ -83,3 +83,25 @@ def accelerations(params, state, u, ext):
 @numba.njit
 def base_at(params, state, tables):
     body.evaluate_base(params[0], state[0], tables)
+
+
+@numba.njit
+def slide(params, state, k, rate, h, n):
+    """Least, largest and last friction torque without its viscous part over n steps at a constant rate."""
+    state[0]["bristle"][k] = 0.0
+    low, high, last = np.inf, -np.inf, 0.0
+    for _ in range(n):
+        last = motor.friction_torque(params[0], state[0], k, rate, h) - params[0]["viscous"] * rate
+        low, high = min(low, last), max(high, last)
+    return low, high, last
+
+
+@numba.njit
+def sweep(params, state, k, angles, h, out):
+    """Load torque on joint k's motor side while it is led through the angles, h apart."""
+    s = state[0]
+    for i in range(angles.size):
+        s["motor_rate"][k] = (angles[i] - s["motor_angle"][k]) / h
+        s["motor_angle"][k] = angles[i]
+        out[i] = motor.load_torque(params[0], s, k)
+    return out

@@ -10,13 +10,19 @@ from tests.plant.helpers import PERFECT_SENSORS, QUIET, accelerations, base_at, 
 from tests.plant.mujoco_body import INDEX, drive, model, place
 
 ORDERS = [("yaw", "roll", "pitch"), ("yaw", "pitch", "roll"), ("roll", "pitch", "yaw")]
+
+
+def stage(mass, inertia, com, origin):
+    return {"mass_kg": mass, "inertia_kg_m2": inertia, "com_m": com, "origin_m": origin}
+
+
 BODY = {  # offsets everywhere, so that every lever arm counts
     "body": {
-        "yaw": {"mass_kg": 0.9, "inertia_kg_m2": [0.012, 0.011, 0.009], "com_m": [0.01, -0.02, 0.03], "origin_m": [0.05, 0.02, 0.04]},
-        "roll": {"mass_kg": 0.8, "inertia_kg_m2": [0.010, 0.012, 0.011], "com_m": [-0.03, 0.01, 0.02], "origin_m": [0.01, 0.03, 0.1]},
-        "pitch": {"mass_kg": 3.2, "inertia_kg_m2": [0.014, 0.020, 0.018], "com_m": [0.012, 0.015, -0.01], "origin_m": [0.02, -0.04, 0.01]},
+        "yaw": stage(0.9, [0.012, 0.011, 0.009], [0.01, -0.02, 0.03], [0.05, 0.02, 0.04]),
+        "roll": stage(0.8, [0.010, 0.012, 0.011], [-0.03, 0.01, 0.02], [0.01, 0.03, 0.1]),
+        "pitch": stage(3.2, [0.014, 0.020, 0.018], [0.012, 0.015, -0.01], [0.02, -0.04, 0.01]),
     }
-}  # fmt: skip
+}
 
 
 def random_state(p, rng):

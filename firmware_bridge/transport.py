@@ -146,6 +146,7 @@ class SerialTransport(Transport):
         super().__init__(path, baud, clock)
         self.path = path
         self.low_latency = False
+        self._drained = False
         self._fd = -1
         self._open()
 
@@ -156,6 +157,7 @@ class SerialTransport(Transport):
         self._fd = self._serial.fileno()
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
+        self._drained = False
         self.lost = False
 
     def fileno(self) -> int:
@@ -164,6 +166,9 @@ class SerialTransport(Transport):
     def read_into(self, buffer: memoryview) -> int:
         if self.lost:
             return _LINK_LOST
+        if self._drained:  # a short read took all there was: the next call of a "read until empty" needs no system call
+            self._drained = False
+            return 0
         try:
             n = os.readv(self._fd, (buffer,))
         except BlockingIOError:
@@ -174,6 +179,7 @@ class SerialTransport(Transport):
             return self._idle_or_gone()
         self.arrival_ns = self.clock()
         self.counters.bytes_in += n
+        self._drained = n < len(buffer)
         return n
 
     def _idle_or_gone(self) -> int:

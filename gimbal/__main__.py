@@ -27,13 +27,6 @@ def _command(commands: argparse._SubParsersAction, name: str, help_: str, exampl
     )
 
 
-def _port(text: str) -> tuple[str, str]:
-    name, _, path = text.partition("=")
-    if not name or not path:
-        raise argparse.ArgumentTypeError(f"{text!r} isn't NAME=PATH, for example imu=/dev/serial/by-id/usb-...")
-    return name, path
-
-
 def _add_sim(commands: argparse._SubParsersAction) -> None:
     p = _command(
         commands,
@@ -72,7 +65,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     p.add_argument("--mode", default="lock", help="lock, track, rate, stow, home, off")
     p.add_argument("--seconds", type=float, help="stop after this long (default: until SIGTERM or Ctrl-C)")
     p.add_argument("--log", metavar="DIR", help="record into this folder")
-    p.add_argument("--port", metavar="NAME=PATH", type=_port, action="append", default=[], help="port of a device")
+    p.add_argument("--port", metavar="NAME=PATH", action="append", default=[], help="port of a device")
     p.add_argument("--json", metavar="FILE", help="write the figures at the end")
     p.set_defaults(call="gimbal.run:run_command")
 

@@ -47,6 +47,8 @@ def estimate_reset(p, s):
     s["align_ns"] = 0
     s["align_info"] = 0.0
     s["rest_t"] = 0.0
+    store4(s["q"], (1.0, 0.0, 0.0, 0.0))
+    store4(s["q_out"], (1.0, 0.0, 0.0, 0.0))
     for i in range(N):
         s["x"][i] = 0.0
     for i in range(TRACK):

@@ -106,6 +106,32 @@ def use_fix(p, s, t_ns):
 
 
 @kernel
+def restart_velocity(s, v, variance):
+    """Set the velocity and forget what its error has to do with the others': after long without a fix, or before
+    the first, the state was no velocity but what zero velocity had made of it."""
+    P = s["P"]
+    for i in range(3):
+        s["x"][V + i] = v[i]
+        for c in range(N):
+            P[V + i, c] = 0.0
+            P[c, V + i] = 0.0
+    for i in range(3):
+        P[V + i, V + i] = variance
+
+
+@kernel
+def fix_velocity(s):
+    """Restart the velocity from the pending fix, carried on from its moment by the own motion since."""
+    fix, then, track = s["fix"], s["then"], s["track"]
+    now = (
+        fix[X_VEL] - then[K_U] + track[K_D] - then[K_D],
+        fix[X_VEL + 1] - then[K_U + 1] + track[K_D + 1] - then[K_D + 1],
+        fix[X_VEL + 2] - then[K_U + 2] + track[K_D + 2] - then[K_D + 2],
+    )
+    restart_velocity(s, now, 4.0 * fix[X_VEL_STD] ** 2)
+
+
+@kernel
 def learn_latency(s, residual, accel, variance):
     """A fix older than said by dt shows a velocity behind by accel * dt: one scalar filter beside the others."""
     P = s["latency_var"]

@@ -22,7 +22,7 @@ from gimbal.estimation.layout import (
     NON_FINITE,
     V,
 )
-from gimbal.estimation.mm_gnss import ACCEL_S, update_position, use_fix
+from gimbal.estimation.mm_gnss import ACCEL_S, fix_velocity, restart_velocity, update_position, use_fix
 from gimbal.estimation.mm_rest import detect_rest
 from gimbal.estimation.mm_velocity import standstill
 from gimbal.estimation.supervisor import (
@@ -135,6 +135,7 @@ def coarse_tilt(p, s):
 def update(p, s):
     """All that the last epoch's moment has to say: rest, or the pending fix, or the loose zero velocity."""
     s["status"] &= ~(CLIPPED | GAP | NON_FINITE)
+    was_aided = s["status"] & GNSS
     aided = s["fix_used_ns"] != 0 and (s["t_ns"] - s["fix_used_ns"]) * 1e-9 < p["gnss_timeout_s"]
     s["status"] = s["status"] if aided else s["status"] & ~GNSS
     resting = detect_rest(p, s, not aided or norm3(load3(s["fix"])) < STILL)
@@ -164,7 +165,11 @@ def update(p, s):
             if info > ENOUGH:
                 align(p, s, t_ns, info)
                 return
+        if s["status"] & HEADING and not aided:
+            fix_velocity(s)
         use_fix(p, s, t_ns)
+    elif was_aided and not aided:
+        restart_velocity(s, (0.0, 0.0, 0.0), p["std0"][V] ** 2)
     if resting or not (fix or (aided and s["status"] & HEADING)):
         standstill(p, s, resting)
     inject(p, s)

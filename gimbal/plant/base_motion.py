@@ -52,7 +52,7 @@ def make(scenario: Scenario, seed: int, seconds: float, track: str | None = None
     if isinstance(target, Track):
         lead = _recorded(target, seconds)
         if carrier.kind not in _STAY:
-            path = flying.chase(lead, target.distance_m, np.zeros(lead.pos.shape[0]), None)
+            path = flying.shadow(lead, target.distance_m)
         target_N = lead.pos
     elif isinstance(carrier, Speedflight):
         aim = target if isinstance(target, Flyer) else Flyer(kind="flyer")

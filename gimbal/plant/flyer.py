@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from gimbal.config.scenario import Flyer, Speedflight
 from gimbal.kernels.build import kernel
@@ -21,6 +22,7 @@ _ROLL_RATE = 60.0 * DEG
 _ROLL_OUT_S = 3.0
 _SWOOP_RATE = 60.0 * DEG  # of turn, as the chase flyer's spiral
 _ATTEMPTS = 12
+_VANE_M = 6.0  # way in which a shadowing mount's heading follows its course
 
 
 @dataclass
@@ -191,18 +193,38 @@ def _chase(dt, n, target_pos, target_vel, distance, window, rate, speed, bank_fl
         psi += w * dt
 
 
-def chase(target: Path, distance_m: float, window: np.ndarray, carrier: Speedflight | None) -> Path:
+def chase(target: Path, distance_m: float, window: np.ndarray, carrier: Speedflight) -> Path:
     """The carrier's path behind a target; window (n,) says when the carrier's own spiral rules."""
     n = target.pos.shape[0]
     out = Path(np.zeros((n, 3)), np.zeros((n, 3)), np.zeros(n), np.zeros(n))
-    rate = carrier.spiral_rate_deg_s * DEG if carrier else 0.0
-    speed = carrier.speed_m_s if carrier else 22.0
-    bank = carrier.spiral_bank_deg * DEG if carrier else 0.0
+    rate, bank = carrier.spiral_rate_deg_s * DEG, carrier.spiral_bank_deg * DEG
     top = max(1.3 * float(np.linalg.norm(target.vel, axis=1).max()), 40.0)
     gains = np.array([0.6, 1.3 * G0, 13.0, top, 8.0])
-    args = (target.pos, target.vel, distance_m, window, rate, speed, bank, gains)
+    args = (target.pos, target.vel, distance_m, window, rate, carrier.speed_m_s, bank, gains)
     _chase(1.0 / RATE_HZ, n, *args, out.pos, out.vel, out.heading, out.bank)
     return out
+
+
+def shadow(target: Path, distance_m: float) -> Path:
+    """A carrier's path behind a recorded flight: a smoothed copy of it, moved back against the mean velocity.
+
+    In a spiral the mean velocity points down, so the carrier is above it, in small circles. The mount's heading
+    follows the course like a weathervane, its bank is that of a coordinated turn.
+    """
+    base = gaussian_filter1d(target.pos, 1.2 * RATE_HZ, axis=0, mode="nearest")
+    mean = gaussian_filter1d(target.vel, 2.5 * RATE_HZ, axis=0, mode="nearest")
+    mean = gaussian_filter1d(mean / np.linalg.norm(mean, axis=1)[:, None], 0.8 * RATE_HZ, axis=0, mode="nearest")
+    pos = base - distance_m * mean / np.linalg.norm(mean, axis=1)[:, None]
+    vel = np.gradient(pos, 1.0 / RATE_HZ, axis=0)
+    acc = np.gradient(vel, 1.0 / RATE_HZ, axis=0)
+    heading = np.zeros(pos.shape[0])
+    heading[0] = math.atan2(vel[0, 1], vel[0, 0])
+    for i in range(1, heading.size):
+        c, s = math.cos(heading[i - 1]), math.sin(heading[i - 1])
+        heading[i] = heading[i - 1] + (vel[i, 1] * c - vel[i, 0] * s) / _VANE_M / RATE_HZ
+    side = acc[:, 1] * np.cos(heading) - acc[:, 0] * np.sin(heading)
+    bank = np.arctan2(side, np.maximum(G0 - acc[:, 2], 3.0))
+    return Path(pos, vel, heading, gaussian_filter1d(bank, 0.2 * RATE_HZ, mode="nearest"))
 
 
 def distances(a: Path, b: Path) -> np.ndarray:

@@ -1,0 +1,233 @@
+"""An outside plant behind the Rig protocol: MuJoCo's dynamics, no line shared with the project's own plant.
+
+A three-axis gimbal of the reference rig's class with other masses, motors and friction, carried through a coordinated
+spiral and buffeting. The loop drives it like any rig: ``gimbal.run_lockstep(MujocoRig(), config, seconds)``. It imports
+nothing of the project: SENSE and COMMAND arrive as arrays whose field names docs/contract.md fixes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import mujoco
+import numpy as np
+
+ROLL, PITCH, YAW = 0, 1, 2
+AXIS = {"roll": "1 0 0", "pitch": "0 1 0", "yaw": "0 0 1"}
+INDEX = {"roll": ROLL, "pitch": PITCH, "yaw": YAW}
+G = 9.80665
+STAGES = {  # mass, inertia, centre of mass, origin in the stage before
+    "yaw": (1.1, "0.011 0.012 0.009", "0 0 0.035", "0 0 0"),
+    "roll": (0.7, "0.005 0.009 0.009", "0.004 0 0", "0 0 0.11"),
+    "pitch": (2.9, "0.012 0.018 0.017", "0.0013 -0.0006 0.0009", "0 0 0"),
+}
+SUBSTEP_S = 0.00025
+
+
+def build(order: tuple[str, ...]) -> mujoco.MjModel:
+    bodies, close = "", ""
+    for name in order:
+        mass, inertia, com, origin = STAGES[name]
+        bodies += (
+            f'<body name="{name}" pos="{origin}"><joint name="{name}" axis="{AXIS[name]}" damping="0.003" '
+            f'frictionloss="0.015"/><inertial pos="{com}" mass="{mass}" diaginertia="{inertia}"/>'
+        )
+        close += "</body>"
+    return mujoco.MjModel.from_xml_string(
+        f"""<mujoco><compiler angle="radian"/>
+        <option gravity="0 0 {G}" timestep="{SUBSTEP_S}" integrator="implicitfast"><flag contact="disable"/></option>
+        <worldbody><body name="base"><freejoint/><inertial pos="0 0 0" mass="4000" diaginertia="100 100 100"/>
+        {bodies}<site name="camera"/>{close}</body></worldbody>
+        <sensor><accelerometer site="camera"/><gyro site="camera"/></sensor></mujoco>"""
+    )
+
+
+def quaternion(roll: float, pitch: float, yaw: float) -> np.ndarray:
+    cr, sr, cp, sp = math.cos(roll / 2), math.sin(roll / 2), math.cos(pitch / 2), math.sin(pitch / 2)
+    cy, sy = math.cos(yaw / 2), math.sin(yaw / 2)
+    return np.array(
+        [
+            cr * cp * cy + sr * sp * sy,
+            sr * cp * cy - cr * sp * sy,
+            cr * sp * cy + sr * cp * sy,
+            cr * cp * sy - sr * sp * cy,
+        ]
+    )
+
+
+class Carrier:
+    """Straight flight, a 2 g spiral between 8 and 16 s, harness swing and buffeting as sums of sines."""
+
+    def __init__(self, seed: int, shake: float) -> None:
+        rng = np.random.default_rng(seed)
+        self.f = rng.uniform(4.0, 22.0, (6, 12))
+        self.phase = rng.uniform(0, 2 * math.pi, (6, 12))
+        rate = np.array([7.0, 6.0, 4.0]) * math.pi / 180 * shake
+        accel = np.array([1.2, 1.2, 2.0]) * shake
+        w = 2 * math.pi * self.f
+        self.size = np.empty((6, 12))
+        self.size[:3] = rate[:, None] * math.sqrt(2 / 12) / w[:3]
+        self.size[3:] = accel[:, None] * math.sqrt(2 / 12) / w[3:] ** 2
+        self.w, self.swing = w, shake
+
+    def flight(self, t: float) -> tuple[float, float, float, float]:
+        """Heading, bank and level position of the smooth flight, 20 m/s."""
+        u = min(max(t - 8.0, 0.0), 8.0) / 8.0
+        # heading: the integral of a smooth bump of turn, 0.85 rad/s at most
+        turned = 0.85 * 8.0 * 0.5 * (u - math.sin(2 * math.pi * u) / (2 * math.pi))
+        rate = 0.85 * 0.5 * (1 - math.cos(2 * math.pi * u)) if 0.0 < u < 1.0 else 0.0
+        return turned, math.atan2(20.0 * rate, G), 20.0 * math.cos(turned), 20.0 * math.sin(turned)
+
+    def attitude(self, t: float) -> np.ndarray:
+        heading, bank, _, _ = self.flight(t)
+        a = (self.size * np.sin(self.w * t + self.phase)).sum(axis=1)
+        s = self.swing * math.pi / 180
+        roll = 12 * s * math.sin(2.4 * t)
+        pitch = 7 * s * math.sin(3.1 * t + 0.4)
+        yaw = 5 * s * math.sin(1.2 * t)
+        return quaternion(bank + roll + a[0], pitch + a[1], heading + yaw + a[2])
+
+    def shift(self, t: float) -> np.ndarray:
+        return (self.size[3:] * np.sin(self.w[3:] * t + self.phase[3:])).sum(axis=1)
+
+    def state(self, t: float) -> tuple[np.ndarray, ...]:
+        """q_NB, omega_B, alpha_B, velocity and acceleration in N, by central differences of smooth functions."""
+        h = 2e-4
+        q = [self.attitude(t + k * h) for k in (-2, 0, 2)]
+        rates = [rotation_rate(q[0], q[1], 2 * h), rotation_rate(q[1], q[2], 2 * h)]
+        x = [self.shift(t + k * h) for k in (-1, 0, 1)]
+        v = [np.array([*self.flight(t + k * h)[2:], 0.0]) for k in (-1, 0, 1)]
+        vel = v[1] + (x[2] - x[0]) / (2 * h)
+        acc = (v[2] - v[0]) / (2 * h) + (x[2] - 2 * x[1] + x[0]) / h**2
+        return q[1], 0.5 * (rates[0] + rates[1]), (rates[1] - rates[0]) / (2 * h), vel, acc
+
+
+def rotation_rate(a: np.ndarray, b: np.ndarray, dt: float) -> np.ndarray:
+    """Body rate that turns attitude a into b in dt."""
+    w = float(a @ b)
+    v = a[0] * b[1:] - b[0] * a[1:] - np.cross(a[1:], b[1:])
+    n = float(np.linalg.norm(v))
+    return 2.0 * math.atan2(n, w) / (n * dt) * v if n > 1e-15 else 2.0 * v / dt
+
+
+class MujocoRig:
+    """Three motors of 250 Hz torque bandwidth and delay_ms, a 1 kHz IMU with noise, encoders, a 5 Hz receiver."""
+
+    def __init__(self, *, delay_ms: float = 2.0, shake: float = 1.0, noise: float = 1.0) -> None:
+        self.delay_ms, self.shake, self.noise = delay_ms, shake, noise
+
+    def open(self, info) -> None:
+        self.dt = float(info["dt_s"])
+        self.substeps = max(round(self.dt / SUBSTEP_S), 1)
+        self.order = tuple(info["kinematic_order"])
+        self.t_ns = self.t0_ns = int(info["t0_ns"])
+        self.rng = np.random.default_rng(info["seed"])
+        self.carrier = Carrier(info["seed"], self.shake)
+        self.m = build(self.order)
+        self.m.opt.timestep = self.dt / self.substeps
+        self.d = mujoco.MjData(self.m)
+        self.pos = np.zeros(3)
+        self.M = np.zeros((self.m.nv, self.m.nv))
+        self.adr = [6 + self.order.index(n) for n in ("roll", "pitch", "yaw")]
+        self.torque = np.zeros(3)
+        self.commands = [(0, np.zeros(3), np.zeros(3, int))]
+        self.gyro_bias = self.noise * self.rng.normal(0, 0.0015, 3)
+        self.accel_bias = self.noise * self.rng.normal(0, 0.02, 3)
+        self.fixes: list[tuple[int, np.ndarray, np.ndarray]] = []
+        q, w, *_ = self.carrier.state(0.0)
+        self._level(q, w)
+        self._follow(0.0)
+        mujoco.mj_forward(self.m, self.d)
+
+    def _level(self, q: np.ndarray, w: np.ndarray) -> None:
+        """Joint angles that hold the camera level at the start, by following the gradient of its tilt, camera still."""
+        self.d.qpos[3:7] = q
+        heading = math.atan2(2 * (q[0] * q[3] + q[1] * q[2]), 1 - 2 * (q[2] ** 2 + q[3] ** 2))
+        goal = quaternion(0, 0, heading)
+        jac = np.zeros((3, self.m.nv))
+        for _ in range(60):
+            mujoco.mj_forward(self.m, self.d)
+            mujoco.mj_jacSite(self.m, self.d, None, jac, 0)
+            now = np.zeros(4)
+            mujoco.mju_mat2Quat(now, self.d.site_xmat[0])
+            error = np.zeros(3)
+            mujoco.mju_subQuat(error, goal, now)  # in the camera's axes
+            world = self.d.site_xmat[0].reshape(3, 3) @ error
+            self.d.qpos[7:] += np.linalg.lstsq(jac[:, 6:], world, rcond=None)[0]
+        base = self.d.body("base").xmat.reshape(3, 3) @ w
+        self.d.qvel[6:] = np.linalg.lstsq(jac[:, 6:], -base, rcond=None)[0]
+
+    def _follow(self, t: float) -> None:
+        """Put the base where the carrier is and find the wrench that makes it accelerate as the carrier does."""
+        d, m = self.d, self.m
+        q, w, alpha, vel, acc = self.carrier.state(t)
+        d.qpos[:3], d.qpos[3:7], d.qvel[:3], d.qvel[3:6] = self.pos, q, vel, w
+        mujoco.mj_step1(m, d)
+        mujoco.mj_fullM(m, d, self.M)
+        given = np.concatenate([acc, alpha])
+        torque = np.zeros(m.nv - 6)
+        for k in range(3):
+            torque[self.adr[k] - 6] = self.torque[k]
+        d.qfrc_applied[6:] = torque
+        free = torque + d.qfrc_passive[6:] + d.qfrc_constraint[6:] - d.qfrc_bias[6:]
+        joints = np.linalg.solve(self.M[6:, 6:], free - self.M[6:, :6] @ given)
+        d.qfrc_applied[:6] = (self.M @ np.concatenate([given, joints]) + d.qfrc_bias)[:6]
+        self.vel = vel
+
+    def read(self, sense) -> int:
+        s, d = sense[0], self.d
+        s["t_ns"] = self.t_ns
+        s["imu_n"] = 1
+        s["imu_t_ns"][0] = self.t_ns
+        per_root_hz = self.noise * math.sqrt(0.5 / self.dt)
+        s["imu_gyro_I"][0] = d.sensordata[3:6] + self.gyro_bias + self.rng.normal(0, 5e-5 * per_root_hz, 3)
+        s["imu_accel_I"][0] = d.sensordata[:3] + self.accel_bias + self.rng.normal(0, 8e-4 * per_root_hz, 3)
+        lsb = 2 * math.pi / 2**14
+        for k in range(3):
+            s["joint_valid"][k] = 1
+            s["joint_t_ns"][k] = self.t_ns
+            s["joint_angle"][k] = lsb * round(float(d.qpos[self.adr[k] + 1]) / lsb)
+            s["joint_rate"][k] = d.qvel[self.adr[k]]
+            s["joint_torque_applied"][k] = self.torque[k]
+            s["motor_temp_degC"][k] = 30.0
+        s["bus_V"] = 24.0
+        if (self.t_ns - self.t0_ns) % 200_000_000 == 0:
+            pos = self.pos + self.noise * self.rng.normal(0, 0.5, 3)
+            self.fixes.append((self.t_ns, pos, self.vel + self.noise * self.rng.normal(0, 0.08, 3)))
+        if self.fixes and self.fixes[0][0] + 150_000_000 <= self.t_ns:
+            stamp, pos, vel = self.fixes.pop(0)
+            s["gnss_valid"], s["gnss_t_ns"], s["gnss_arrival_ns"] = 1, stamp, self.t_ns
+            s["gnss_pos_N"], s["gnss_vel_N"], s["gnss_pos_std"], s["gnss_vel_std"] = pos, vel, 0.6, 0.08
+        return 0
+
+    def write(self, command) -> int:
+        c = command[0]
+        act = self.t_ns + round(self.delay_ms * 1e6)
+        self.commands.append((act, c["joint_torque_cmd"].copy(), c["mode"].copy()))
+        h_ns = round(self.dt * 1e9 / self.substeps)
+        for _ in range(self.substeps):
+            while len(self.commands) > 1 and self.commands[1][0] <= self.t_ns:
+                self.commands.pop(0)
+            _, wanted, mode = self.commands[0]
+            wanted = np.where(mode == 1, np.clip(wanted, -2.5, 2.5), 0.0)
+            self.torque += (1 - math.exp(-h_ns * 1e-9 * 2 * math.pi * 250)) * (wanted - self.torque)
+            if (mode == 4).any():
+                self.torque = np.where(mode == 4, -0.04 * self.d.qvel[self.adr], self.torque)
+            self._follow((self.t_ns - self.t0_ns) * 1e-9)
+            mujoco.mj_step2(self.m, self.d)
+            self.pos = self.pos + self.vel * h_ns * 1e-9
+            self.t_ns += h_ns
+        self._follow((self.t_ns - self.t0_ns) * 1e-9)
+        mujoco.mj_forward(self.m, self.d)
+        return 0
+
+    def truth(self) -> dict:
+        q = np.zeros(4)
+        mujoco.mju_mat2Quat(q, self.d.site_xmat[0])
+        return {"q_NC": q, "camera_pos_N": self.d.site_xpos[0].copy(), "target_pos_N": None}
+
+    def safe(self) -> None:
+        self.commands = [(0, np.zeros(3), np.full(3, 4))]
+
+    def close(self) -> None:
+        pass

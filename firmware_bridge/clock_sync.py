@@ -19,8 +19,9 @@ class ClockSync:
     """
 
     def __init__(self, latency_ns: int = 0, window_ns: int = 500_000_000, windows: int = 20,
-                 step_ns: int = 100_000_000) -> None:  # fmt: skip
+                 step_ns: int = 100_000_000, max_drift: float = _MAX_DRIFT) -> None:  # fmt: skip
         self.latency_ns, self.window_ns, self.step_ns = latency_ns, window_ns, step_ns
+        self.max_drift = max_drift
         self.restarts = 0
         self._minima: deque[tuple[int, int]] = deque(maxlen=windows)
         self.reset()
@@ -77,7 +78,7 @@ class ClockSync:
         mean_t, mean_o = sum(ts) / n, sum(os) / n
         spread = sum((t - mean_t) ** 2 for t in ts)
         drift = sum((t - mean_t) * (o - mean_o) for t, o in zip(ts, os)) / spread if spread else 0.0
-        drift = max(-_MAX_DRIFT, min(_MAX_DRIFT, drift))
+        drift = max(-self.max_drift, min(self.max_drift, drift))
         # The line lies below all minima: through the one that is lowest against it.
         lowest = min(o - drift * t for t, o in zip(ts, os))
         self._line = (t0, int(lowest), drift)

@@ -1,4 +1,4 @@
-"""What a driver is: the rows it fills, the codes it returns, and three small base classes.
+"""What a driver is: the rows it fills, the codes it returns, and small base classes.
 
 SI and rad throughout. Times are int64 ns on the host's monotonic clock unless the name says device. In the loop
 nothing raises and nothing blocks: ``command``, ``poll`` and ``safe`` return a status or a count. Only ``open`` and
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AXIS_FEEDBACK",
+    "BEARING_ROW",
     "FIX_ROW",
     "HEADING_ROW",
     "IMU_ROW",
+    "RADIO_ROW",
     "AxisMode",
+    "BearingDriver",
     "BridgeError",
     "BridgeFault",
     "Capabilities",
@@ -39,6 +42,7 @@ __all__ = [
     "Option",
     "OptionError",
     "PositionDriver",
+    "RadioDriver",
     "RateError",
     "Status",
     "WrongDevice",
@@ -72,6 +76,7 @@ class Status(enum.IntEnum):
     NOT_ARMED = -9
     REFUSED = -10
     REBOOTED = -11
+    TWO_SENDERS = -12
 
 
 _TEXT = {
@@ -87,6 +92,7 @@ _TEXT = {
     Status.NOT_ARMED: "the driver is not armed: the command was sent as off",
     Status.REFUSED: "the device can't do what was asked: see the modes in docs/devices.md",
     Status.REBOOTED: "the device restarted: its settings are lost; acknowledge and arm again",
+    Status.TWO_SENDERS: "two beacons send under one identity: the nearer track is kept; switch one off or change its id",
 }
 
 
@@ -108,6 +114,7 @@ class ImuStatus(enum.IntFlag):
     CLIPPED = 1
     LOST_BEFORE = 2  # samples were lost before this one
     DEVICE_FLAG = 4  # the device marks its own data as doubtful
+    DERIVED_RATE = 8  # no gyro: the rate comes from successive attitudes
 
 
 def _row(*fields: tuple) -> np.dtype:
@@ -146,7 +153,7 @@ FIX_ROW = _row(
     ("vel_N", "f8", 3),  # m/s, north east down
     ("pos_std_m", "f8"),
     ("vel_std_m_s", "f8"),
-    ("has_vel", "u1"),
+    ("has_vel", "u1"),  # 0: no velocity, or none of the vertical (vel_N then holds north and east alone)
     ("fix", "u1"),  # 0 none, 2 2D, 3 3D, 4 3D with carrier phase (float), 5 fixed
     ("source", "u8"),  # identity of the sender, 0 = the only one on this line
 )
@@ -158,6 +165,31 @@ HEADING_ROW = _row(
     ("heading_rad", "f8"),  # of the base line between two antennas, from north, clockwise
     ("heading_std_rad", "f8"),
     ("baseline_N", "f8", 3),  # m
+)
+
+BEARING_ROW = _row(
+    ("t_ns", "i8"),  # middle of the exposure, host clock
+    ("arrival_ns", "i8"),
+    ("device_t_ns", "i8"),  # the sender's own clock, 0 = it gives none
+    ("seq", "i8"),  # the sender's frame number, -1 = none
+    ("xy_image", "f8", 2),  # position in the picture: 0, 0 top left, 1, 1 bottom right
+    ("size_image", "f8", 2),  # width and height of the target, same unit, 0 = not known
+    ("confidence", "f8"),  # 0 to 1
+    ("std_image", "f8"),  # of xy_image, 0 = not known
+    ("tracking", "u1"),  # 1: the tracker holds its target
+    ("source", "u8"),
+)
+
+RADIO_ROW = _row(
+    ("t_ns", "i8"),  # end of the frame on the wire, host clock
+    ("arrival_ns", "i8"),
+    ("channel", "f8", 16),  # -1 to 1 at the transmitter's 100 % (raw 172 to 1811), beyond at its extended ends
+    ("n_channels", "u1"),
+    ("frame_lost", "u1"),  # the receiver repeats old values for this one
+    ("failsafe", "u1"),  # 1: the link is gone, channels are the last or the receiver's preset: not to be flown on
+    ("link_quality", "u1"),  # percent, 255 = not known
+    ("rssi_dBm", "i2"),  # 0 = not known
+    ("snr_dB", "i2"),
 )
 
 
@@ -182,6 +214,7 @@ class Capabilities:
     has_watchdog: bool = False
     max_rate_hz: float = 0.0  # cycles (motors) or rows (sensors) a second that the line carries
     budget: str = ""  # the arithmetic behind max_rate_hz, one sentence
+    carrier_only: str = ""  # an IMU that can't close the stabilisation loop: why, one sentence
 
     def require_rate(self, rate_hz: float, who: str) -> None:
         """Raise RateError, with the arithmetic, when the line can't carry ``rate_hz``."""
@@ -203,6 +236,8 @@ class Counters:
     device_errors: int = 0  # error replies and negative acknowledgements
     lost_rows: int = 0
     bad_values: int = 0
+    other_identity: int = 0  # good messages of senders that are not asked for
+    duplicates: int = 0  # repeated, or older than what has been given already
 
 
 @dataclass
@@ -294,6 +329,21 @@ class ImuDriver(Driver):
 class PositionDriver(Driver):
     def poll(self, rows: np.ndarray) -> int:
         """Drain the line into ``rows`` (FIX_ROW), oldest first; returns how many, or a negative Status if none."""
+        raise NotImplementedError
+
+
+class BearingDriver(Driver):
+    def poll(self, rows: np.ndarray) -> int:
+        """Drain the line into ``rows`` (BEARING_ROW), oldest first; returns how many, or a negative Status if none."""
+        raise NotImplementedError
+
+
+class RadioDriver(Driver):
+    def poll(self, rows: np.ndarray) -> int:
+        """Drain the line into ``rows`` (RADIO_ROW), oldest first; returns how many, or a negative Status if none.
+
+        A receiver that falls silent gives one row with failsafe set.
+        """
         raise NotImplementedError
 
 

@@ -12,7 +12,8 @@ from firmware_bridge.options import did_you_mean
 
 @dataclass(frozen=True)
 class Entry:
-    """kind: "motor", "imu", "position". driver, emulator: "module:Class". line: the pacing, "usb" or "uart"."""
+    """kind: "motor", "imu", "position", "bearing", "radio". driver, emulator: "module:Class". line: the pacing, "usb",
+    "uart", "uart8e2" or "free" (UDP)."""
 
     kind: str
     driver: str

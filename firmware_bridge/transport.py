@@ -123,6 +123,9 @@ class Transport:
         """Change the line speed, where there is one."""
         self.baud = baud
 
+    def set_format(self, parity: str, stop_bits: int) -> None:
+        """Parity "N", "E" or "O" and stop bits, where there are such things; kept over a reopening."""
+
     def reopen(self) -> int:
         """One non-blocking try to get a lost link back: OK or LINK_LOST."""
         return _LINK_LOST if self.lost else _OK
@@ -148,6 +151,7 @@ class SerialTransport(Transport):
         self.low_latency = False
         self._drained = False
         self._fd = -1
+        self._format = ("N", 1)
         self._open()
 
     def _open(self) -> None:
@@ -159,6 +163,8 @@ class SerialTransport(Transport):
         self._poll.register(self._fd, select.POLLIN)
         self._drained = False
         self.lost = False
+        if self._format != ("N", 1):
+            self.set_format(*self._format)
 
     def fileno(self) -> int:
         return self._fd
@@ -203,6 +209,10 @@ class SerialTransport(Transport):
     def set_baud(self, baud: int) -> None:
         self.baud = baud
         self._serial.baudrate = baud
+
+    def set_format(self, parity: str, stop_bits: int) -> None:
+        self._format = (parity, stop_bits)
+        self._serial.parity, self._serial.stopbits = parity, stop_bits
 
     def reopen(self) -> int:
         if not self.lost:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 
 class UartLine:
-    """8N1: ten bits a byte, one byte after the other."""
+    """8N1: ten bits a byte, one byte after the other (8E2: twelve)."""
 
-    def __init__(self, baud: float) -> None:
-        self.byte_ns = 10e9 / baud
+    def __init__(self, baud: float, bits: int = 10) -> None:
+        self.byte_ns = bits * 1e9 / baud
         self._free_ns = 0.0
 
     def schedule(self, t_ns: int, n: int) -> tuple[int, float]:
@@ -54,9 +54,11 @@ Line = UartLine | UsbLine | FreeLine
 
 
 def make_line(kind: str, baud: float) -> Line:
-    """A line of the registry's kind, "uart", "usb" or "free"."""
+    """A line of the registry's kind, "uart", "uart8e2", "usb" or "free"."""
     if kind == "usb":
         return UsbLine()
+    if kind == "uart8e2":
+        return UartLine(baud, 12)
     return UartLine(baud) if kind == "uart" else FreeLine()
 
 

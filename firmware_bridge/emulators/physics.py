@@ -79,6 +79,61 @@ class FixPhysics(Protocol):
 
 
 @dataclass
+class ImagePoint:
+    """Where a camera's tracker sees the target: 0, 0 top left, 1, 1 bottom right."""
+
+    x: float = 0.5
+    y: float = 0.5
+    width: float = 0.05
+    height: float = 0.08
+    confidence: float = 0.9
+    tracking: bool = True
+    t_ns: int = -1  # middle of the exposure, when it is older than asked for; -1: as asked
+
+
+class ImagePhysics(Protocol):
+    def image(self, t_ns: int) -> ImagePoint | None:
+        """The tracker's result for the picture exposed at t_ns; None: none for this one."""
+
+
+@dataclass
+class Sticks:
+    """What the operator's transmitter sends: 16 channels, -1 to 1."""
+
+    channel: tuple[float, ...] = (0.0,) * 16
+    frame_lost: bool = False
+    failsafe: bool = False
+    link_quality: int = 100
+    rssi_dBm: int = -60
+    snr_dB: int = 8
+
+
+class SticksPhysics(Protocol):
+    def sticks(self, t_ns: int) -> Sticks:
+        """At t_ns."""
+
+
+@dataclass
+class StillImage:
+    """A target that drifts slowly to the right."""
+
+    point: ImagePoint = field(default_factory=ImagePoint)
+
+    def image(self, t_ns: int) -> ImagePoint | None:
+        return replace(self.point, x=self.point.x + 0.01 * math.sin(t_ns * 1e-9))
+
+
+@dataclass
+class HeldSticks:
+    """Sticks that somebody holds still."""
+
+    held: Sticks = field(default_factory=lambda: Sticks((0.1, -0.2, 0.3, -0.4) + (0.0,) * 12))
+
+    def sticks(self, t_ns: int) -> Sticks:
+        return self.held
+
+
+@dataclass
 class FreeAxis:
     """One rigid axis with viscous friction, driven as AxisDrive says, stepped at 0.25 ms or less."""
 

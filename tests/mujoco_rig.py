@@ -42,72 +42,61 @@ def build(order: tuple[str, ...]) -> mujoco.MjModel:
     )
 
 
-def quaternion(roll: float, pitch: float, yaw: float) -> np.ndarray:
-    cr, sr, cp, sp = math.cos(roll / 2), math.sin(roll / 2), math.cos(pitch / 2), math.sin(pitch / 2)
-    cy, sy = math.cos(yaw / 2), math.sin(yaw / 2)
-    return np.array(
-        [
-            cr * cp * cy + sr * sp * sy,
-            sr * cp * cy - cr * sp * sy,
-            cr * sp * cy + sr * cp * sy,
-            cr * cp * sy - sr * sp * cy,
-        ]
-    )
+def quaternion(roll, pitch, yaw) -> np.ndarray:
+    """(..., 4) of intrinsic Z-Y-X angles."""
+    cr, sr, cp, sp = np.cos(roll / 2), np.sin(roll / 2), np.cos(pitch / 2), np.sin(pitch / 2)
+    cy, sy = np.cos(yaw / 2), np.sin(yaw / 2)
+    w, x = cr * cp * cy + sr * sp * sy, sr * cp * cy - cr * sp * sy
+    return np.stack([w, x, cr * sp * cy + sr * cp * sy, cr * cp * sy - sr * sp * cy], axis=-1)
 
 
 class Carrier:
     """Straight flight, a 2 g spiral between 8 and 16 s, harness swing and buffeting as sums of sines."""
 
-    def __init__(self, seed: int, shake: float) -> None:
+    CHUNK = 2000
+
+    def __init__(self, seed: int, shake: float, step_s: float) -> None:
         rng = np.random.default_rng(seed)
-        self.f = rng.uniform(4.0, 22.0, (6, 12))
+        self.w = 2 * math.pi * rng.uniform(4.0, 22.0, (6, 12))
         self.phase = rng.uniform(0, 2 * math.pi, (6, 12))
-        rate = np.array([7.0, 6.0, 4.0]) * math.pi / 180 * shake
-        accel = np.array([1.2, 1.2, 2.0]) * shake
-        w = 2 * math.pi * self.f
-        self.size = np.empty((6, 12))
-        self.size[:3] = rate[:, None] * math.sqrt(2 / 12) / w[:3]
-        self.size[3:] = accel[:, None] * math.sqrt(2 / 12) / w[3:] ** 2
-        self.w, self.swing = w, shake
+        rms = np.array([7 * math.pi / 180, 6 * math.pi / 180, 4 * math.pi / 180, 1.2, 1.2, 2.0]) * shake
+        power = np.array([1, 1, 1, 2, 2, 2])[:, None]  # rates, accelerations
+        self.size = rms[:, None] * math.sqrt(2 / 12) / self.w**power
+        self.swing, self.step_s, self.chunk = shake * math.pi / 180, step_s, -1
 
-    def flight(self, t: float) -> tuple[float, float, float, float]:
-        """Heading, bank and level position of the smooth flight, 20 m/s."""
-        u = min(max(t - 8.0, 0.0), 8.0) / 8.0
-        # heading: the integral of a smooth bump of turn, 0.85 rad/s at most
-        turned = 0.85 * 8.0 * 0.5 * (u - math.sin(2 * math.pi * u) / (2 * math.pi))
-        rate = 0.85 * 0.5 * (1 - math.cos(2 * math.pi * u)) if 0.0 < u < 1.0 else 0.0
-        return turned, math.atan2(20.0 * rate, G), 20.0 * math.cos(turned), 20.0 * math.sin(turned)
+    def attitude(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """q_NB, level velocity of the smooth flight and the vibration's displacement at times t (n,)."""
+        u = np.clip((t - 8.0) / 8.0, 0.0, 1.0)
+        rate = 0.425 * (1 - np.cos(2 * math.pi * u))
+        heading = 0.425 * 8.0 * (u - np.sin(2 * math.pi * u) / (2 * math.pi))
+        a = (self.size[:, :, None] * np.sin(self.w[:, :, None] * t + self.phase[:, :, None])).sum(axis=1)
+        s = self.swing
+        roll = np.arctan2(20.0 * rate, G) + 12 * s * np.sin(2.4 * t) + a[0]
+        pitch = 7 * s * np.sin(3.1 * t + 0.4) + a[1]
+        yaw = heading + 5 * s * np.sin(1.2 * t) + a[2]
+        flight = np.stack([20 * np.cos(heading), 20 * np.sin(heading), 0 * t], axis=-1)
+        return quaternion(roll, pitch, yaw), flight, a[3:].T
 
-    def attitude(self, t: float) -> np.ndarray:
-        heading, bank, _, _ = self.flight(t)
-        a = (self.size * np.sin(self.w * t + self.phase)).sum(axis=1)
-        s = self.swing * math.pi / 180
-        roll = 12 * s * math.sin(2.4 * t)
-        pitch = 7 * s * math.sin(3.1 * t + 0.4)
-        yaw = 5 * s * math.sin(1.2 * t)
-        return quaternion(bank + roll + a[0], pitch + a[1], heading + yaw + a[2])
-
-    def shift(self, t: float) -> np.ndarray:
-        return (self.size[3:] * np.sin(self.w[3:] * t + self.phase[3:])).sum(axis=1)
-
-    def state(self, t: float) -> tuple[np.ndarray, ...]:
-        """q_NB, omega_B, alpha_B, velocity and acceleration in N, by central differences of smooth functions."""
-        h = 2e-4
-        q = [self.attitude(t + k * h) for k in (-2, 0, 2)]
-        rates = [rotation_rate(q[0], q[1], 2 * h), rotation_rate(q[1], q[2], 2 * h)]
-        x = [self.shift(t + k * h) for k in (-1, 0, 1)]
-        v = [np.array([*self.flight(t + k * h)[2:], 0.0]) for k in (-1, 0, 1)]
-        vel = v[1] + (x[2] - x[0]) / (2 * h)
-        acc = (v[2] - v[0]) / (2 * h) + (x[2] - 2 * x[1] + x[0]) / h**2
-        return q[1], 0.5 * (rates[0] + rates[1]), (rates[1] - rates[0]) / (2 * h), vel, acc
+    def at(self, i: int) -> tuple[np.ndarray, ...]:
+        """q_NB, omega_B, alpha_B, velocity and acceleration in N at substep i, made a chunk at a time."""
+        chunk, row = divmod(i, self.CHUNK)
+        if chunk != self.chunk:
+            self.chunk = chunk
+            t = (chunk * self.CHUNK + np.arange(self.CHUNK)) * self.step_s
+            h = 1e-4
+            (q0, v0, x0), (q1, v1, x1), (q2, v2, x2) = (self.attitude(t + k * h) for k in (-1, 0, 1))
+            first, second = rotation_rate(q0, q1, h), rotation_rate(q1, q2, h)
+            acc = (v2 - v0) / (2 * h) + (x2 - 2 * x1 + x0) / h**2
+            self.rows = (q1, 0.5 * (first + second), (second - first) / h, v1 + (x2 - x0) / (2 * h), acc)
+        return tuple(r[row] for r in self.rows)
 
 
 def rotation_rate(a: np.ndarray, b: np.ndarray, dt: float) -> np.ndarray:
-    """Body rate that turns attitude a into b in dt."""
-    w = float(a @ b)
-    v = a[0] * b[1:] - b[0] * a[1:] - np.cross(a[1:], b[1:])
-    n = float(np.linalg.norm(v))
-    return 2.0 * math.atan2(n, w) / (n * dt) * v if n > 1e-15 else 2.0 * v / dt
+    """Body rates (n, 3) that turn attitudes a into b in dt."""
+    w = (a * b).sum(axis=1, keepdims=True)
+    v = a[:, :1] * b[:, 1:] - b[:, :1] * a[:, 1:] - np.cross(a[:, 1:], b[:, 1:])
+    n = np.linalg.norm(v, axis=1, keepdims=True)
+    return np.where(n > 1e-14, 2.0 * np.arctan2(n, w) / np.maximum(n, 1e-300), 2.0) * v / dt
 
 
 class MujocoRig:
@@ -122,7 +111,8 @@ class MujocoRig:
         self.order = tuple(info["kinematic_order"])
         self.t_ns = self.t0_ns = int(info["t0_ns"])
         self.rng = np.random.default_rng(info["seed"])
-        self.carrier = Carrier(info["seed"], self.shake)
+        self.carrier = Carrier(info["seed"], self.shake, self.dt / self.substeps)
+        self.step = 0
         self.m = build(self.order)
         self.m.opt.timestep = self.dt / self.substeps
         self.d = mujoco.MjData(self.m)
@@ -134,9 +124,9 @@ class MujocoRig:
         self.gyro_bias = self.noise * self.rng.normal(0, 0.0015, 3)
         self.accel_bias = self.noise * self.rng.normal(0, 0.02, 3)
         self.fixes: list[tuple[int, np.ndarray, np.ndarray]] = []
-        q, w, *_ = self.carrier.state(0.0)
+        q, w, *_ = self.carrier.at(0)
         self._level(q, w)
-        self._follow(0.0)
+        self._follow()
         mujoco.mj_forward(self.m, self.d)
 
     def _level(self, q: np.ndarray, w: np.ndarray) -> None:
@@ -157,10 +147,10 @@ class MujocoRig:
         base = self.d.body("base").xmat.reshape(3, 3) @ w
         self.d.qvel[6:] = np.linalg.lstsq(jac[:, 6:], -base, rcond=None)[0]
 
-    def _follow(self, t: float) -> None:
+    def _follow(self) -> None:
         """Put the base where the carrier is and find the wrench that makes it accelerate as the carrier does."""
         d, m = self.d, self.m
-        q, w, alpha, vel, acc = self.carrier.state(t)
+        q, w, alpha, vel, acc = self.carrier.at(self.step)
         d.qpos[:3], d.qpos[3:7], d.qvel[:3], d.qvel[3:6] = self.pos, q, vel, w
         mujoco.mj_step1(m, d)
         mujoco.mj_fullM(m, d, self.M)
@@ -213,11 +203,12 @@ class MujocoRig:
             self.torque += (1 - math.exp(-h_ns * 1e-9 * 2 * math.pi * 250)) * (wanted - self.torque)
             if (mode == 4).any():
                 self.torque = np.where(mode == 4, -0.04 * self.d.qvel[self.adr], self.torque)
-            self._follow((self.t_ns - self.t0_ns) * 1e-9)
+            self._follow()
             mujoco.mj_step2(self.m, self.d)
             self.pos = self.pos + self.vel * h_ns * 1e-9
             self.t_ns += h_ns
-        self._follow((self.t_ns - self.t0_ns) * 1e-9)
+            self.step += 1
+        self._follow()
         mujoco.mj_forward(self.m, self.d)
         return 0
 

@@ -19,39 +19,40 @@ FORGET_S = 20.0
 ENOUGH = 4.0  # 1/rad²: heading known to 0.5 rad
 TILT_STD = 0.06  # rad, afterwards
 HEADING_FLOOR = 0.06  # rad
+LONGEST_S = 2.5  # s between fixes
+MODEL_ERROR = 0.03  # of the fall between fixes: what gyro, accelerometer and timing leave in a vector
 SQUARINGS = 18
 
 
 @kernel
 def gather(p, s, t_ns):
-    """Take the fix of t_ns into the sums; returns the information on heading (1/rad²), 0 before the second fix."""
-    fix, then, last, B = s["fix"], s["then"], s["align_last"], s["align_B"]
+    """Take the fix of t_ns into the sums; returns the information on heading (1/rad²), 0 before the second fix.
+
+    B sums weight true seen', C weight true true'. The information on a small turn is tr(C) 1 - C; what is left for
+    heading when the tilt must be found as well needs two directions, not one: a Schur complement.
+    """
+    fix, then, last, B, C = s["fix"], s["then"], s["align_last"], s["align_B"], s["align_C"]
     dt = (t_ns - s["align_ns"]) * 1e-9
-    fall = p["gravity"] * dt
+    use = s["align_ns"] != 0 and 0.02 < dt < LONGEST_S
+    fall = p["gravity"] * dt if use else 0.0
     std = max(fix[X_VEL_STD], p["gnss_std_min"])
-    weight = 1.0 / (2.0 * std * std + (0.03 * fall) ** 2)
-    keep = math.exp(-dt / FORGET_S)
-    if not (s["align_ns"] != 0 and 0.02 < dt < 2.5):
-        weight = 0.0
-        keep = 1.0
-        fall = 0.0
-    elif s["align_n"] == 0:
+    weight = 1.0 / (2.0 * std * std + (MODEL_ERROR * fall) ** 2) if use else 0.0
+    keep = math.exp(-dt / FORGET_S) if use else 1.0
+    if s["align_n"] == 0:
         keep = 0.0
     for i in range(3):
-        down = fall if i == 2 else 0.0
-        true = weight * (fix[X_VEL + i] - then[K_U + i] - last[i] - down)
+        true_i = fix[X_VEL + i] - then[K_U + i] - last[i] - (fall if i == 2 else 0.0)
         for j in range(3):
-            B[i, j] = keep * B[i, j] + true * (then[K_D + j] - last[3 + j] - (fall if j == 2 else 0.0))
-        if i < 2 and weight > 0.0:
-            s["align_info"] += true * true / weight
+            down = fall if j == 2 else 0.0
+            B[i, j] = keep * B[i, j] + weight * true_i * (then[K_D + j] - last[3 + j] - down)
+            C[i, j] = keep * C[i, j] + weight * true_i * (fix[X_VEL + j] - then[K_U + j] - last[j] - down)
     for i in range(3):
         last[i] = fix[X_VEL + i] - then[K_U + i]
         last[3 + i] = then[K_D + i]
-    s["align_info"] *= keep
     s["align_ns"] = t_ns
-    if weight > 0.0:
-        s["align_n"] += 1
-    return s["align_info"] if s["align_n"] > 0 else 0.0
+    s["align_n"] += 1 if use else 0
+    xx, yy, zz = C[0, 0], C[1, 1], C[2, 2]
+    return xx + yy - C[0, 2] ** 2 / (yy + zz) - C[1, 2] ** 2 / (xx + zz) if s["align_n"] > 0 else 0.0
 
 
 @kernel

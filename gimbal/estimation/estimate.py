@@ -45,7 +45,7 @@ def estimate_reset(p, s):
     s["fix_bad_run"] = 0
     s["align_n"] = 0
     s["align_ns"] = 0
-    s["align_info"] = 0.0
+    s["nis_mean"] = 0.0
     s["rest_t"] = 0.0
     store4(s["q"], (1.0, 0.0, 0.0, 0.0))
     store4(s["q_out"], (1.0, 0.0, 0.0, 0.0))

@@ -129,6 +129,7 @@ ESTIMATION_STATE = np.dtype(
         ("fix", "f8", 8),
         ("fix_r", "f8", 3),
         ("fix_nis", "f8"),
+        ("nis_mean", "f8"),
         ("latency", "f8"),  # s, estimated beyond gnss_latency_ns, and its variance
         ("latency_var", "f8"),
         ("then_accel", "f8", 3),  # own acceleration in N at the fix's moment
@@ -139,9 +140,9 @@ ESTIMATION_STATE = np.dtype(
         # alignment by GNSS velocity
         ("align_n", "i8"),
         ("align_ns", "i8"),
-        ("align_info", "f8"),
         ("align_last", "f8", 6),
         ("align_B", "f8", (3, 3)),
+        ("align_C", "f8", (3, 3)),
         ("align_K", "f8", (4, 4)),
         # magnetometer
         ("mag_sum", "f8", 4),

@@ -28,6 +28,8 @@ from gimbal.kernels.build import kernel
 
 HARD = 12.0  # times the gate: beyond it a fix is rejected, not only weighted down
 RUN = 3  # so many fixes rejected in a row are believed: it is the filter that is wrong
+NIS_SHARE = 0.1  # of a fix in the running mean of NIS that the judge looks at
+NIS_CLIP = 40.0  # a single outlier may not decide
 MAX_SPEED = 600.0  # m/s
 SLOW = 2.0  # m/s: in a frame whose heading is free a faster horizontal velocity says nothing
 MAX_LATENCY = 0.5  # s
@@ -85,6 +87,7 @@ def use_fix(p, s, t_ns):
             if aligned and p["gnss_latency_std"] > 0.0:
                 learn_latency(s, r[i], s["then_accel"][i], total)
     s["fix_nis"] = nis
+    s["nis_mean"] += NIS_SHARE * (min(nis, NIS_CLIP) - s["nis_mean"]) if aligned else 0.0
     weight = max(nis / p["gnss_gate"], 1.0)
     s["status"] = s["status"] | GNSS_GATED if weight > 1.0 else s["status"] & ~GNSS_GATED
     if weight > HARD:

@@ -27,6 +27,8 @@ from gimbal.estimation.mm_rest import detect_rest
 from gimbal.estimation.mm_velocity import standstill
 from gimbal.estimation.supervisor import (
     CHECK_EVERY,
+    FREE_HEADING_VAR,
+    MAX_NIS,
     complementary_epoch,
     complementary_sample,
     covariance_good,
@@ -39,7 +41,6 @@ from gimbal.kernels.quat import load3, load4, norm3, q_mul, q_normalize, q_rotat
 
 GAP_S = 0.02  # a longer time between samples was a gap
 GAP_RATE_VAR = 0.01  # (rad/s)²: what the rate may do in a gap beside going from one end to the other
-FREE_HEADING_VAR = math.pi**2 / 3.0  # rad²: any heading
 STILL = 0.5  # m/s of GNSS speed
 EMPTY, UPDATE, CHECK = 0, 1, 2
 
@@ -102,7 +103,7 @@ def work(p, s):
         s["checks"] += 1
         s["phase"] = CHECK if s["checks"] >= CHECK_EVERY else EMPTY
         update(p, s)
-        if not within_bounds(p, s):
+        if not (within_bounds(p, s) and s["nis_mean"] < MAX_NIS):
             fall_back(p, s)
     else:
         s["checks"] = 0

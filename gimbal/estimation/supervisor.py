@@ -12,7 +12,7 @@ import math
 
 from gimbal.estimation.attitude import clear_integrals
 from gimbal.estimation.coarse import turn_to_up
-from gimbal.estimation.layout import BG, FALLBACK, I_A, I_T, I_W, REST, N
+from gimbal.estimation.layout import BG, FALLBACK, HEADING, I_A, I_T, I_W, REST, N
 from gimbal.kernels.build import kernel
 from gimbal.kernels.mat import cholesky
 from gimbal.kernels.quat import (
@@ -37,6 +37,8 @@ CF_BIAS_S = 5.0
 CHECK_EVERY = 40  # epochs between tests for positive definiteness
 MAX_VARIANCE = 1e9
 FALLBACK_TILT_STD = 0.1  # rad
+MAX_NIS = 15.0  # running mean; 3 where the filter is right
+FREE_HEADING_VAR = math.pi**2 / 3.0  # rad²: any heading
 
 
 @kernel
@@ -119,6 +121,13 @@ def fall_back(p, s):
         s["x"][i] = s["cf_bias"][i - BG] if BG <= i < BG + 3 else 0.0
     for i in range(9):
         s["track"][i] = 0.0
+    if not s["nis_mean"] < MAX_NIS:  # it is the alignment that was wrong: find heading anew
+        s["status"] &= ~HEADING
+        s["heading_var"] = FREE_HEADING_VAR
+        s["align_n"] = 0
+        s["align_ns"] = 0
+        s["P"][2, 2] = p["std0"][2] ** 2
+    s["nis_mean"] = 0.0
     s["ring_n"] = 0
     s["pos_var"] = 1e6
     clear_integrals(s)

@@ -243,7 +243,8 @@ def flight_with_chase(
     starts = np.arange(carrier.spiral_first_s + before_s, seconds, carrier.spiral_every_s)
     n = int(seconds * RATE_HZ) + 2
     t = np.arange(n) / RATE_HZ
-    window = repeated_plateaus(t, starts[0], carrier.spiral_every_s, carrier.spiral_ramp_s, carrier.spiral_s)
+    first = carrier.spiral_first_s + before_s
+    window = repeated_plateaus(t, first, carrier.spiral_every_s, carrier.spiral_ramp_s, carrier.spiral_s)
     best = (math.inf, Path(*[np.zeros(0)] * 4), Path(*[np.zeros(0)] * 4))
     for attempt in range(_ATTEMPTS):
         noise = np.random.default_rng([seed, 10, attempt]).standard_normal((4 * n, 2))

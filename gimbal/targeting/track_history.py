@@ -80,15 +80,28 @@ def load_checkpoint(c, f):
 
 
 @kernel
+def slot_to_overwrite(s, first, last):
+    """Among checkpoints first..last-1 a void one, else the oldest."""
+    best = first
+    for i in range(first, last):
+        c = s["checkpoint"][i]
+        if c["valid"] == 0:
+            return i
+        if c["t"] < s["checkpoint"][best]["t"]:
+            best = i
+    return best
+
+
+@kernel
 def checkpoint(s):
-    """Keep the working filter as it is before its next step."""
+    """Keep the working filter as it is before its next step: among the newest, and one every SPARSE_S."""
     f = s["work"]
-    store_checkpoint(f, s["checkpoint"][s["dense_next"]])
-    s["dense_next"] = (s["dense_next"] + 1) % DENSE
-    if not f["t"] < s["sparse_t"] + SPARSE_S:
-        store_checkpoint(f, s["checkpoint"][DENSE + s["sparse_next"]])
-        s["sparse_next"] = (s["sparse_next"] + 1) % SPARSE
-        s["sparse_t"] = f["t"]
+    for sparse in range(2):
+        if sparse == 0 or not f["t"] < s["sparse_t"] + SPARSE_S:
+            i = slot_to_overwrite(s, sparse * DENSE, DENSE + sparse * SPARSE)
+            store_checkpoint(f, s["checkpoint"][i])
+            if sparse == 1:
+                s["sparse_t"] = f["t"]
 
 
 @kernel

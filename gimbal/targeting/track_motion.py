@@ -20,17 +20,16 @@ STEP_S = 0.125  # longest step of the mean
 
 
 @kernel
-def jerk(p, v, a, drag, frame):
+def jerk(p, v, a, drag, frame, tau):
     """Rate of change of the acceleration, m/s³, by the model in force (``p["model"]``)."""
-    tau = p["tau_plain_s"]
     sx, sy, sz = -a[0] / tau, -a[1] / tau, -a[2] / tau
     speed2 = v[0] * v[0] + v[1] * v[1] + v[2] * v[2]
     low = p["low_speed_m_s"]
-    w = frame * speed2 / (speed2 + low * low)
+    h2 = v[0] * v[0] + v[1] * v[1]
+    w = frame * speed2 / (speed2 + low * low) * h2 / (h2 + p["steep"] ** 2 * speed2 + 1e-9)
     if w < 1e-6:
         return (sx, sy, sz)
     speed = math.sqrt(speed2)
-    h2 = v[0] * v[0] + v[1] * v[1]
     h = math.sqrt(h2) + 1e-9
     tx, ty, tz = v[0] / speed, v[1] / speed, v[2] / speed
     lx, ly = -v[1] / h, v[0] / h
@@ -56,6 +55,12 @@ def jerk(p, v, a, drag, frame):
 
 
 @kernel
+def memory(p, frame):
+    """Correlation time of the acceleration, s: shorter where the velocity is too uncertain for the velocity frame."""
+    return p["tau_plain_s"] + frame * (p["tau_singer_s"] - p["tau_plain_s"])
+
+
+@kernel
 def propagate_mean(p, x, frame, drag, dt):
     """Advance p, v, a in x by dt (s, either sign): midpoint rule in steps of at most STEP_S.
 
@@ -68,6 +73,7 @@ def propagate_mean(p, x, frame, drag, dt):
         return
     if p["model"] != 0.0:
         frame = 1.0 if p["model"] == 1.0 else 0.0
+    tau = memory(p, frame)
     n = max(1, int(math.ceil(abs(dt) / STEP_S - 1e-9)))
     h = dt / n
     for _ in range(n):
@@ -75,7 +81,7 @@ def propagate_mean(p, x, frame, drag, dt):
         a = (x[6], x[7], x[8])
         vm, am, j = v, a, a
         for stage in range(2):
-            j = jerk(p, vm, am, drag, frame)
+            j = jerk(p, vm, am, drag, frame, tau)
             if stage == 0:
                 am = (a[0] + 0.5 * h * j[0], a[1] + 0.5 * h * j[1], a[2] + 0.5 * h * j[2])
                 vm = (v[0] + 0.5 * h * a[0], v[1] + 0.5 * h * a[1], v[2] + 0.5 * h * a[2])
@@ -122,20 +128,16 @@ def singer(tau, dt):
 
 
 @kernel
-def memory(p, f):
-    """Correlation time of the acceleration of filter f, s: shorter where the velocity frame can't be used."""
-    return p["tau_plain_s"] + f["frame"] * (p["tau_singer_s"] - p["tau_plain_s"])
-
-
-@kernel
 def noise_shape(p, f):
     """Variance of Singer's acceleration of filter f as across * I + along * v v'."""
     x = f["x"]
     speed2 = x[3] * x[3] + x[4] * x[4] + x[5] * x[5]
     full = p["full_speed_m_s"]
-    scale = min(1.0, 0.2 + 0.8 * speed2 / (full * full))
-    across = p["sigma_n"] * p["sigma_n"] * scale
-    return across, (p["sigma_t"] * p["sigma_t"] * scale - across) / (speed2 + p["low_speed_m_s"] ** 2)
+    accel2 = x[6] * x[6] + x[7] * x[7] + x[8] * x[8]
+    scale = min(1.0, 0.2 + 0.8 * speed2 / (full * full)) * (1.0 + accel2 / p["lively_m_s2"] ** 2)
+    across = p["sigma_n"] ** 2 * scale
+    along = p["sigma_t"] ** 2 * scale + p["sigma_t_per_s"] ** 2 * speed2
+    return across, (along - across) / (speed2 + p["low_speed_m_s"] ** 2)
 
 
 @kernel
@@ -144,7 +146,7 @@ def propagate_covariance(p, f, dt):
     forgets (first-order Gauss-Markov)."""
     x = f["x"]
     P = f["P"]
-    f12, f02, f22, q00, q01, q02, q11, q12, q22 = singer(memory(p, f), dt)
+    f12, f02, f22, q00, q01, q02, q11, q12, q22 = singer(memory(p, f["frame"]), dt)
     n = f["n"]
     for j in range(n):  # rows, then columns of F P F'
         for i in range(3):

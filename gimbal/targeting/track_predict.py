@@ -37,7 +37,7 @@ def predict_covariance(p, f, dt, out, rows):
     P = f["P"]
     n = f["n"]
     b = 1.0 if n == 16 else 0.0
-    f12, f02, f22, q00, q01, q02, q11, q12, q22 = singer(memory(p, f), dt)
+    f12, f02, f22, q00, q01, q02, q11, q12, q22 = singer(memory(p, f["frame"]), dt)
     for i in range(3):
         v, a = b * x[3 + i], b * x[6 + i]
         for j in range(n):

@@ -213,7 +213,9 @@ def take_fix(p, f, m):
     std = fix_pos_std(p, f, m)
     pos_variance = std * std
     accel2 = x[6] * x[6] + x[7] * x[7] + x[8] * x[8]
-    vel_variance = p["fix_vel_std_m_s"] ** 2 + p["vel_blur_s"] ** 2 * accel2
+    # the errors of Doppler velocities are correlated over about a second: frequent ones bring less that is new
+    crowd = 0.2 / min(max(dt, 0.04), 1.0)
+    vel_variance = p["fix_vel_std_m_s"] ** 2 * crowd ** p["vel_crowd"] + p["vel_blur_s"] ** 2 * accel2
     use_pos = use_vel = False
     for o in (3, 0):  # velocity first: a position that then still disagrees has wandered, it has not moved
         if o == 3 and not has_vel:

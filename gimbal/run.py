@@ -31,6 +31,7 @@ from gimbal.desk import Desk
 from gimbal.errors import GimbalError, UsageError
 from gimbal.live import History, final_figures
 from gimbal.loop.board import Board, Phase
+from gimbal.loop.boost import SCAN_S, WorkerBoost
 from gimbal.records import Arm, Mode
 from gimbal.summary import run_summary
 from gimbal.telemetry.inbox import InboxWriter
@@ -159,6 +160,8 @@ class Daemon:
         self.truth: RingReader | None = None
         self.rt_line = ""
         self.emulator_lost = False
+        self.boost = WorkerBoost()
+        self._next_scan = 0.0
 
     def run(self) -> dict[str, Any]:
         """Fly, and return the summary. Raises GimbalError when the loop can't be started or failed."""
@@ -198,6 +201,7 @@ class Daemon:
         self.rt_line = json.loads(self.board.report)["line"]
         self.say(self.rt_line)
         self._start_recorder()
+        self.stack.callback(self.boost.restore)
 
     def _loop_spec(self) -> dict[str, Any]:
         ports = dict(self.options.ports)
@@ -293,6 +297,7 @@ class Daemon:
                 self._raise_loop_failure("ended by itself")
             self._watch_children()
             now = time.monotonic()
+            self._boost_workers(now)
             if to_arm and now >= next_arm:
                 to_arm, next_arm = self._try_to_arm(now - began), now + ARM_RETRY_S
                 if not to_arm and self.options.seconds is not None:
@@ -327,6 +332,14 @@ class Daemon:
             self.history.add_truth(self.truth.read_new())
 
     last_row: Any = None
+
+    def _boost_workers(self, now: float) -> None:
+        armed = self.last_row is not None and self.last_row["health"]["arm"] == Arm.ARMED
+        if not armed:
+            self.boost.restore()
+        elif now >= self._next_scan:
+            self._next_scan = now + SCAN_S
+            self.boost.scan()
 
     def _watch_children(self) -> None:
         if self.recorder is not None:

@@ -13,9 +13,10 @@ from firmware_bridge.emulators.physics import Fix, FreeAxis, StillImu, StraightF
 from firmware_bridge.emulators.pty_host import Host, SimClock, Wire
 from firmware_bridge.interface import AXIS_FEEDBACK, FIX_ROW, IMU_ROW
 from firmware_bridge.transport import MemoryTransport
+from tests.contract.motor_benches import IDS, Setup, setup_of
 
 MS = 1_000_000
-AXIS_OPTIONS = {"roll_id": 1, "pitch_id": 2, "yaw_id": 3}
+AXIS_OPTIONS = IDS
 
 
 @dataclass
@@ -30,6 +31,12 @@ class Bench:
     physics: Any
     options: dict[str, object]
     rows: np.ndarray
+    setup: Setup
+
+    @property
+    def n(self) -> int:
+        """Axes on the line."""
+        return len(self.rows)
 
     def open(self) -> Any:
         return self.driver.open(self.transport, self.options)
@@ -41,11 +48,16 @@ class Bench:
         return self.driver.poll(self.rows)
 
     def cycle(self, mode: int, torque: float = 0.0, rate: float = 0.0, angle: float = 0.0, ms: int = 1) -> int:
-        """``ms`` cycles of 1 ms: poll, then command all axes the same; the worst status of the commands."""
-        worst = 0
+        """``ms`` cycles of the setup's period: poll, then command all axes the same; the worst status of the commands.
+
+        Rows filled by any of the polls stay valid: not every device reports every axis every cycle.
+        """
+        n, worst, seen = self.n, 0, np.zeros(self.n, bool)
         for _ in range(ms):
-            self.step()
-            worst = min(worst, self.driver.command([mode] * 3, [torque] * 3, [rate] * 3, [angle] * 3))
+            self.step(self.setup.period_ms)
+            seen |= self.rows["valid"] == 1
+            worst = min(worst, self.driver.command([mode] * n, [torque] * n, [rate] * n, [angle] * n))
+        self.rows["valid"] = seen
         return worst
 
     def collect(self, ms: int) -> np.ndarray:
@@ -60,18 +72,19 @@ class Bench:
 
 def make_bench(name: str, options: dict[str, object] | None = None) -> Bench:
     entry = registry.entry(name)
+    setup = setup_of(name)
     physics: Any
     if entry.kind == "motor":
-        physics, rows = [FreeAxis() for _ in range(3)], np.zeros(3, AXIS_FEEDBACK)
+        physics, rows = [FreeAxis() for _ in range(setup.axes)], np.zeros(setup.axes, AXIS_FEEDBACK)
     elif entry.kind == "imu":
         physics, rows = StillImu(), np.zeros(8, IMU_ROW)
     else:
         physics, rows = StraightFlight(Fix(vel_N=(20.0, -5.0, 1.5))), np.zeros(8, FIX_ROW)
-    chosen = {**(AXIS_OPTIONS if entry.kind == "motor" else {}), **(options or {})}
+    chosen = {**(setup.options if entry.kind == "motor" else {}), **(options or {})}
     clock, host = SimClock(), Host()
     emulator = registry.load_emulator(name)(physics, chosen)
     wire, transport = host.add_memory(name, emulator, clock, lambda: make_line(entry.line, entry.baud))
     transport.baud = entry.baud
     driver = registry.create_driver(name)
     driver_options = {key: value for key, value in chosen.items() if key in driver.OPTIONS}
-    return Bench(name, entry.kind, clock, host, wire, transport, driver, physics, driver_options, rows)
+    return Bench(name, entry.kind, clock, host, wire, transport, driver, physics, driver_options, rows, setup)

@@ -113,6 +113,8 @@ def _losses(p: np.void, rig: Rig, rng: np.random.Generator) -> None:
     p["hysteresis_Nm"], p["hysteresis_Nm_rad"] = rig.cable.hysteresis_Nm, HYSTERESIS_NM_RAD
     p["cog_periods"], p["cog_Nm"] = c.periods_per_rev, c.torque_Nm
     p["cog_phase"] = rng.uniform(0.0, 2.0 * math.pi, (3, 2))
+    twice = p["cog_phase"][:, 1] - 2.0 * p["cog_phase"][:, 0]
+    p["cog_sin"], p["cog_cos"] = np.sin(twice), np.cos(twice)
     p["stop_Nm_rad"], p["stop_Nm_s_rad"] = STOP_NM_RAD, STOP_NM_S_RAD
     for name in rig.kinematic_order:
         k, joint = AXIS_INDEX[name], getattr(rig.joints, name)
@@ -125,7 +127,8 @@ def _encoder(p: np.void, rig: Rig, rng: np.random.Generator) -> None:
     e = rig.encoder
     p["encoder_step"] = 2.0 * math.pi / 2**e.bits
     p["encoder_error"] = e.once_per_turn_error_deg * DEG
-    p["encoder_phase"] = rng.uniform(0.0, 2.0 * math.pi, 3)
+    phase = rng.uniform(0.0, 2.0 * math.pi, 3)
+    p["encoder_sin"], p["encoder_cos"] = np.sin(phase), np.cos(phase)
     p["encoder_delay_ns"] = round(e.delay_ms * 1e6)
     w = 2.0 * math.pi * ENCODER_PLL_HZ
     p["pll_p"], p["pll_i"] = 2.0 * w, w * w

@@ -101,6 +101,7 @@ def chain(p, s):
         f = add3(f, add3(cross3(al, r), cross3(w, cross3(w, r))))
         c = math.cos(s["angle"][k])
         sn = math.sin(s["angle"][k])
+        s["sine"][k], s["cosine"][k] = sn, c
         w = into_stage(k, c, sn, w)
         al = into_stage(k, c, sn, al)
         f = into_stage(k, c, sn, f)

@@ -117,6 +117,20 @@ def friction_torque(p, s, k, rate, h):
 
 
 @kernel
+def _cogging(p, k, angle):
+    if p["cog_Nm"][0] == 0.0 and p["cog_Nm"][1] == 0.0:
+        return 0.0
+    x = p["cog_periods"][0] * angle + p["cog_phase"][k, 0]
+    sn = math.sin(x)
+    if p["cog_periods"][1] == 2.0 * p["cog_periods"][0]:  # the usual pair: the double angle is cheaper
+        c = math.cos(x)
+        second = 2.0 * sn * c * p["cog_cos"][k] + (1.0 - 2.0 * sn * sn) * p["cog_sin"][k]
+    else:
+        second = math.sin(p["cog_periods"][1] * angle + p["cog_phase"][k, 1])
+    return p["cog_Nm"][0] * sn + p["cog_Nm"][1] * second
+
+
+@kernel
 def load_torque(p, s, k):
     """Every torque on joint k's motor side but the motor's own; sets friction and load."""
     h = p["h_s"]
@@ -131,9 +145,7 @@ def load_torque(p, s, k):
         slip = min(max(slip, -p["hysteresis_Nm"]), p["hysteresis_Nm"])
         s["hysteresis"][k] = slip
         total -= slip
-    for i in range(2):
-        if p["cog_Nm"][i] > 0.0:
-            total += p["cog_Nm"][i] * math.sin(p["cog_periods"][i] * angle + p["cog_phase"][k, i])
+    total += _cogging(p, k, angle)
     if p["has_stop"][k]:
         if angle > p["stop_max"][k]:
             push = p["stop_Nm_rad"] * (angle - p["stop_max"][k]) + p["stop_Nm_s_rad"] * rate

@@ -7,7 +7,7 @@ import math
 from gimbal.kernels.build import kernel
 from gimbal.kernels.filters import biquad, biquad_settle
 from gimbal.kernels.quat import add3, cross3, load3, load4, norm3, q_axis, q_mul, q_rotate, q_unrotate, store3, sub3
-from gimbal.plant.noise import normal2, normal3, uniform
+from gimbal.plant.noise import normal3, uniform
 from gimbal.plant.spline import position_velocity
 
 
@@ -90,9 +90,13 @@ def imu_sample(p, s, w, f):
 
 
 @kernel
-def encoder_reading(p, angle, k):
-    """The magnetic encoder's reading of an angle: once-per-turn error, then quantised."""
-    angle += p["encoder_error"] * math.sin(angle + p["encoder_phase"][k])
+def encoder_reading(p, s, angle, k):
+    """The magnetic encoder's reading of an angle: once-per-turn error, then quantised.
+
+    The error's sine is that of the stage's angle, mrad beside the motor's: 1e-6 rad of difference.
+    """
+    error = s["sine"][k] * p["encoder_cos"][k] + s["cosine"][k] * p["encoder_sin"][k]
+    angle += p["encoder_error"] * error
     return p["encoder_step"] * math.floor(angle / p["encoder_step"] + 0.5)
 
 
@@ -115,7 +119,7 @@ def encoder_step(p, s):
     i = s["step"] % s["enc_angle"].shape[0]
     for k in range(3):
         predicted = s["pll_angle"][k] + h * s["pll_rate"][k]
-        error = encoder_reading(p, s["motor_angle"][k], k) - predicted
+        error = encoder_reading(p, s, s["motor_angle"][k], k) - predicted
         s["pll_angle"][k] = predicted + h * p["pll_p"] * error
         s["pll_rate"][k] += h * p["pll_i"] * error
         s["enc_angle"][i, k] = s["motor_angle"][k]
@@ -193,7 +197,7 @@ def camera_box(p, s, target_pos):
     pos, _ = camera_position(p, s)
     offset = sub3(target_pos, pos)
     v = q_unrotate(attitude(p, s), offset)
-    n = normal2(s["rng_box"])
+    n = normal3(s["rng_box"])
     seen = uniform(s["rng_box"]) <= p["box_detected"]
     if v[0] <= 0.0 or not seen:
         return

@@ -81,6 +81,8 @@ PARAMS = _record(
     ("cog_periods", "f8", 2),
     ("cog_Nm", "f8", 2),
     ("cog_phase", "f8", (3, 2)),
+    ("cog_sin", "f8", 3),  # of the second phase less twice the first
+    ("cog_cos", "f8", 3),
     ("has_stop", "u1", 3),
     ("stop_min", "f8", 3),
     ("stop_max", "f8", 3),
@@ -89,7 +91,8 @@ PARAMS = _record(
     # encoder
     ("encoder_step", "f8"),
     ("encoder_error", "f8"),
-    ("encoder_phase", "f8", 3),
+    ("encoder_sin", "f8", 3),  # of the error's phase
+    ("encoder_cos", "f8", 3),
     ("encoder_delay_ns", "i8"),
     ("pll_p", "f8"),
     ("pll_i", "f8"),
@@ -220,6 +223,8 @@ STATE = _record(
     ("motor_alpha", "f8", 3),
     ("couple", "f8", (3, 3)),
     ("alpha0_C", "f8", 3),
+    ("sine", "f8", 3),  # of the stages' angles, axis index
+    ("cosine", "f8", 3),
 )
 
 TRUTH = _record(

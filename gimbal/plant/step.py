@@ -127,7 +127,7 @@ def _joints(p, s, sense):
         sense["joint_valid"][k] = 1
         sense["joint_t_ns"][k] = s["t_ns"] - p["encoder_delay_ns"]
         angle = s["enc_angle"][new, k] * (1.0 - f) + s["enc_angle"][old, k] * f
-        sense["joint_angle"][k] = encoder_reading(p, angle, k)
+        sense["joint_angle"][k] = encoder_reading(p, s, angle, k)
         sense["joint_rate"][k] = s["enc_rate"][new, k] * (1.0 - f) + s["enc_rate"][old, k] * f
         sense["joint_torque_applied"][k] = s["enc_torque"][new, k] * (1.0 - f) + s["enc_torque"][old, k] * f
         sense["motor_temp_degC"][k] = s["winding_degC"][k]

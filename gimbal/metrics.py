@@ -49,12 +49,13 @@ def axes_N(q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def level_attitude(direction: np.ndarray, right: float, down: float) -> np.ndarray:
     """q_NC (n, 4) of a level camera that shows ``direction`` (n, 3) at the framing point, offsets in rad."""
     aim = direction / np.linalg.norm(direction, axis=-1, keepdims=True)
+    stretch = math.sqrt(1.0 + math.tan(right) ** 2 + math.tan(down) ** 2)  # stretch * aim = x + tan() y + tan() z
     x = aim
     for _ in range(3):
         h = np.hypot(x[:, 0], x[:, 1])
         y = np.stack([-x[:, 1] / h, x[:, 0] / h, np.zeros(len(x))], -1)
         z = np.cross(x, y)
-        x = aim - math.tan(right) * y - math.tan(down) * z
+        x = stretch * aim - math.tan(right) * y - math.tan(down) * z
         x /= np.linalg.norm(x, axis=-1, keepdims=True)
     h = np.hypot(x[:, 0], x[:, 1])
     yaw, pitch = np.arctan2(x[:, 1], x[:, 0]), np.arctan2(-x[:, 2], h)

@@ -14,11 +14,13 @@ def boresight_for(line_of_sight_N, right, down):
 
     Two fixed-point steps: the offset is applied in the level camera's own axes, which turn a little with it.
     """
+    r = math.tan(right)
+    d = math.tan(down)
+    aim = scale3(line_of_sight_N, math.sqrt(1.0 + r * r + d * d))  # = x + r y + d z
     x = line_of_sight_N
     for _ in range(2):
         q = q_level(x, 0.0)
-        off = q_rotate(q, (0.0, math.tan(right), math.tan(down)))
-        x = add3(line_of_sight_N, scale3(off, -1.0))
+        x = add3(aim, scale3(q_rotate(q, (0.0, r, d)), -1.0))
         x = scale3(x, 1.0 / max(norm3(x), 1e-9))
     return x
 

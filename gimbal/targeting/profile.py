@@ -52,6 +52,7 @@ def profile(p, s, q_goal, rate_goal_C, bandwidth, dt_s):
     q_err = q_mul(q_conj(q), q_goal)
     err = q_log(q_err)
     want = q_rotate(q_err, rate_goal_C)  # the goal's rate in the setpoint's axes
+    err = (err[0] - dt_s * want[0], err[1] - dt_s * want[1], err[2] - dt_s * want[2])  # the goal is of this step's end
     e = norm3(err)
     # pursue at bandwidth/2, but never faster than can be braked at half the acceleration limit
     speed = min(0.5 * bandwidth * e, math.sqrt(p["max_accel"] * e))

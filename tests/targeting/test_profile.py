@@ -1,0 +1,66 @@
+"""The setpoint's promises: within its limits, no lag behind a steady goal, no overshoot, no step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gimbal.kernels.quat import q_axis, q_conj, q_exp, q_log, q_mul
+from gimbal.targeting.profile import PROFILE_PARAMS, PROFILE_STATE, profile, profile_reset
+
+DT = 0.001
+DEG = np.pi / 180
+LEVEL = (1.0, 0.0, 0.0, 0.0)
+
+
+@pytest.fixture
+def p():
+    p = np.zeros(1, PROFILE_PARAMS)
+    p["max_rate"], p["max_accel"], p["max_jerk"] = 120 * DEG, 800 * DEG, 16000 * DEG
+    return p[0]
+
+
+def follow(p, goal_at, seconds, bandwidth=15.0, start=LEVEL):
+    """Setpoint attitude, rate, acceleration (n, ...) for goal_at(t) -> (q, rate_C)."""
+    s = np.zeros(1, PROFILE_STATE)[0]
+    profile_reset(s, start, (0.0, 0.0, 0.0))
+    out = []
+    for k in range(round(seconds / DT)):
+        q, rate = goal_at((k + 1) * DT)
+        profile(p, s, q, rate, bandwidth, DT)
+        out.append((s["q_NC_sp"].copy(), s["rate_C"].copy(), s["accel_C"].copy()))
+    return [np.array(x) for x in zip(*out, strict=True)]
+
+
+def angle_to(q, goal):
+    return np.linalg.norm(q_log(q_mul(q_conj(tuple(q)), goal)))
+
+
+@pytest.mark.parametrize("size_deg", [0.01, 1.0, 20.0, 170.0])
+def test_a_jump_is_reached_within_limits_and_without_overshoot(p, size_deg):
+    goal = q_exp((0.0, 0.6 * size_deg * DEG, 0.8 * size_deg * DEG))
+    q, rate, accel = follow(p, lambda t: (goal, (0.0, 0.0, 0.0)), 4.0)
+    left = np.array([angle_to(x, goal) for x in q[::10]])
+    assert left[-1] < 1e-3 * size_deg * DEG
+    assert np.linalg.norm(rate, axis=1).max() <= 120 * DEG * 1.02
+    assert np.linalg.norm(accel, axis=1).max() <= 800 * DEG * (1 + 1e-9)
+    jerk = np.linalg.norm(np.diff(accel, axis=0), axis=1) / DT
+    assert jerk.max() <= 16000 * DEG * (1 + 1e-6)
+    assert angle_to(q[0], LEVEL) < 2e-5 * size_deg * DEG + 1e-7  # no step at the start
+    travelled = np.array([angle_to(x, LEVEL) for x in q[::10]])
+    assert travelled.max() <= size_deg * DEG * 1.03
+
+
+def test_a_goal_that_turns_steadily_is_followed_without_lag(p):
+    rate = 40 * DEG
+    q, w, _ = follow(p, lambda t: (q_axis(2, rate * t), (0.0, 0.0, rate)), 4.0, bandwidth=8.0)
+    assert angle_to(q[-1], q_axis(2, rate * 4.0)) < 2e-4
+    assert w[-1][2] == pytest.approx(rate, abs=1e-4)
+
+
+def test_noise_of_the_goal_is_smoothed(p):
+    rng = np.random.default_rng(3)
+    noise = 1e-3 * rng.normal(size=4000)
+    q, _, _ = follow(p, lambda t: (q_axis(2, noise[round(t / DT) - 1]), (0.0, 0.0, 0.0)), 4.0, bandwidth=7.5)
+    heading = np.array([2 * np.arctan2(x[3], x[0]) for x in q[1000:]])
+    assert 1e-6 < heading.std() < 1e-4  # 1 mrad of white noise leaves a tenth at most

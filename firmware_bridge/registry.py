@@ -26,8 +26,13 @@ _D, _E = "firmware_bridge.drivers.", "firmware_bridge.emulators."
 
 DEVICES: dict[str, Entry] = {
     "moteus": Entry("motor", _D + "moteus:Moteus", _E + "moteus:MoteusEmulator", "usb", 921600),
+    "sbgc": Entry("gimbal", _D + "sbgc:Sbgc", _E + "sbgc:SbgcEmulator", "uart", 115200),
     "odrive": Entry("motor", _D + "odrive:Odrive", _E + "odrive:OdriveEmulator", "usb", 115200),
     "vectornav": Entry("imu", _D + "vectornav:VectorNav", _E + "vectornav:VectorNavEmulator", "uart", 921600),
+    "xsens": Entry("imu", _D + "xsens:Xsens", _E + "xsens:XsensEmulator", "uart", 921600),
+    "mip": Entry("imu", _D + "mip:Mip", _E + "mip:MipEmulator", "uart", 921600),
+    "witmotion": Entry("imu", _D + "witmotion:WitMotion", _E + "witmotion:WitMotionEmulator"),
+    "bno08x_rvc": Entry("imu", _D + "bno08x_rvc:Bno08xRvc", _E + "bno08x_rvc:Bno08xRvcEmulator"),
     "ublox": Entry("position", _D + "ublox:Ublox", _E + "ublox:UbloxEmulator", "uart", 115200),
 }
 

@@ -21,9 +21,9 @@ import numpy as np
 N_X = 16
 N_FIXES = 12  # the states that fixes alone move
 MEASUREMENTS = 160  # stored: 2 s of 25 Hz fixes and 50 Hz bearings
-DENSE, SPARSE = 12, 12  # checkpoints: the newest steps, and one every SPARSE_S
+DENSE, SPARSE = 8, 12  # checkpoints: the newest steps, and one every SPARSE_S
 CHECKPOINTS = DENSE + SPARSE
-POSES = 128  # camera attitudes kept, one every POSE_S
+POSES = 80  # camera attitudes kept, one every POSE_S
 PACKED = N_X * (N_X + 1) // 2
 ALL_STEPS = 1 << 30
 
@@ -194,9 +194,9 @@ PARAMETERS: dict[str, tuple[float, str]] = {
     "box_size_m": (0.25, "m, jitter of a box's centre on the subject"),
     "bearing_floor_rad": (0.0005, "rad"),
     # biases
-    "bias_h_m": (1.3, "m, beacon against rig, horizontal, 1 sigma"),
-    "bias_v_m": (2.2, "m, vertical"),
-    "bias_tau_s": (60.0, "s"),
+    "bias_h_m": (1.2, "m, beacon against rig, horizontal, 1 sigma"),
+    "bias_v_m": (2.0, "m, vertical"),
+    "bias_tau_s": (300.0, "s"),
     "delay_std_s": (0.03, "s, beacon's hidden delay against the camera's, 1 sigma"),
     "delay_walk_s": (0.0005, "s per root s"),
     "delay_common_std_s": (0.01, "s, what both may have in common: never observable, widens the covariance"),

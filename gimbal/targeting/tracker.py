@@ -24,7 +24,7 @@ from gimbal.targeting.track_records import (
 __all__ = ["TRACKER_PARAMS", "TRACKER_STATE", "Status", "default_params", "track", "tracker_reset"]
 
 STEPS_A_TICK = 8
-POSE_S = 0.004  # the camera's attitude is kept this often: 0.5 s in all
+POSE_S = 0.005  # the camera's attitude is kept this often: 0.4 s in all
 FIX, BEARING = 1, 2
 PENDING = 6
 NONE, TRACKING, COASTING, LOST = 0, 1, 2, 3

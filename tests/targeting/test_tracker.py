@@ -1,4 +1,4 @@
-"""TargetTracker: what becomes of good, late, repeated and impossible measurements, and what the prediction then says."""
+"""TargetTracker: what becomes of good, late, repeated and impossible measurements, and what it predicts then."""
 
 from __future__ import annotations
 

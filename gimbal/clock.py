@@ -54,17 +54,20 @@ class MonotonicClock:
     def now_ns(self) -> int:
         return time.monotonic_ns()
 
-    def wait(self, monotonic_ns=time.monotonic_ns, sleep=time.sleep) -> int:  # type: ignore[no-untyped-def]
+    def doze(self) -> None:
+        """Sleep until the spin tail begins: the time from here to the deadline is the caller's, then ``wait``."""
+        idle = self.deadline_ns + self.period_ns - self.spin_ns - time.monotonic_ns()
+        if idle > _SHORTEST_SLEEP_NS:
+            time.sleep(idle * 1e-9)
+
+    def wait(self, monotonic_ns=time.monotonic_ns) -> int:  # type: ignore[no-untyped-def]
         """Sleep until the next deadline and return it, ns. Late by a period or more: skip to the newest one."""
         deadline = self.deadline_ns + self.period_ns
+        if monotonic_ns() < deadline:
+            self.doze()
         now = monotonic_ns()
-        if now < deadline:
-            idle = deadline - self.spin_ns - now
-            if idle > _SHORTEST_SLEEP_NS:
-                sleep(idle * 1e-9)
+        while now < deadline:  # the spin tail; without one, the rare early return of a sleep
             now = monotonic_ns()
-            while now < deadline:  # the spin tail; without one, the rare early return of a sleep
-                now = monotonic_ns()
         self.skipped = (now - deadline) // self.period_ns
         if self.skipped:
             deadline += self.skipped * self.period_ns

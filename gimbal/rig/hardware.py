@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import select
 import threading
 import time
 from collections.abc import Mapping
@@ -50,17 +51,22 @@ class Line:
         self.name, self.driver_name, self.kind, self.path = name, driver_name, kind, path
         self.driver: Any = registry.create_driver(driver_name)
         self.bit = _LOST_BIT[kind]
+        self.receives_fixes = kind in ("gnss", "beacon")  # lost when silent, too; IMU and motors show their ages
         self.axes: list[int] = []
         self.last_row_ns = 0
+        self.watched = -1  # descriptor among the polled ones
+        self.troubled = True  # to be looked at each tick whether bytes have come or not
         self.lost_since_ns = 0  # 0: the port is there
         self.next_try_ns = 0
         self.reopened_ns = 0  # not 0: waiting for the first row after a replug
         self.worker: threading.Thread | None = None
 
-    def lost(self, now_ns: int) -> bool:
-        """The port is gone; a receiver also when it is silent. Silence of IMU and motors shows in their ages."""
-        quiet = self.kind in ("gnss", "beacon") and now_ns - self.last_row_ns > _SILENT_FIX_NS
-        return self.lost_since_ns != 0 or quiet
+    def descriptor(self) -> int:
+        """The line's descriptor while it is open, else -1."""
+        transport = getattr(self.driver, "transport", None)
+        if self.lost_since_ns or transport is None or not hasattr(transport, "fileno"):
+            return -1
+        return int(transport.fileno())
 
     def usable(self, now_ns: int) -> bool:
         """Poll this line now? A lost one is looked for: its path every 5 ms for a second, then every 50 ms, and the
@@ -79,6 +85,7 @@ class Line:
         return True
 
     def hang_up(self, now_ns: int) -> None:
+        self.troubled = True
         if not self.lost_since_ns:
             self.lost_since_ns = now_ns
             self.next_try_ns = now_ns + _RETRY_FAST_NS
@@ -122,6 +129,8 @@ class HardwareRig:
         self.frame = LocalFrame()
         self._armed = False
         self._sense: np.ndarray | None = None
+        self._poller = select.poll()
+        self._by_fd: dict[int, Line] = {}
         self._imu_rows = np.zeros(IMU_MAX, interface.IMU_ROW)
         self._fix_rows = np.zeros(8, interface.FIX_ROW)
         self._feedback: dict[str, np.ndarray] = {}
@@ -143,6 +152,7 @@ class HardwareRig:
         now = time.monotonic_ns()
         for line in self.lines:
             line.last_row_ns = now
+            self._watch(line)
 
     def _plan(self) -> list[Line]:
         unknown = sorted(set(self.ports) - set(self.config.devices))
@@ -213,29 +223,58 @@ class HardwareRig:
     # In the loop: nothing raises, nothing blocks.
 
     def read(self, sense: np.ndarray) -> int:
-        """Fill ``sense`` from whatever has arrived; returns the bits of the lines now lost."""
+        """Fill ``sense`` from whatever has arrived; returns the bits of the lines now lost.
+
+        What an earlier read of the same tick has filled stays: IMU samples are appended, the rest is overwritten.
+        """
         if sense is not self._sense:
             self._bind(sense)
         now = time.monotonic_ns()
+        for descriptor, _ in self._poller.poll(0):
+            line = self._by_fd.get(descriptor)
+            if line is not None and line.worker is None:
+                self._take(line, now)
         lost = 0
         for line in self.lines:
-            if line.usable(now):
-                if line.kind == "imu":
-                    count = self._read_imu(line)
-                elif line.kind == "motor":
-                    count = self._read_motors(line)
-                else:
-                    count = self._read_fix(line, sense)
-                if count > 0:
-                    line.last_row_ns = now
-                    line.reopened_ns = 0
-                elif count == _LINK_LOST:
-                    line.hang_up(now)
-            if line.lost(now):
+            if line.troubled and line.usable(now):
+                self._take(line, now)
+            if line.lost_since_ns or (line.receives_fixes and now - line.last_row_ns > _SILENT_FIX_NS):
                 lost |= line.bit
-        if lost:
-            self._link_lost[0] = lost
+        self._link_lost[0] = lost
         return lost
+
+    prefetch = read  # the loop calls it in the spin before the deadline: what has come by then is parsed already
+
+    def _take(self, line: Line, now: int) -> None:
+        """Poll one line's driver into SENSE."""
+        if line.kind == "imu":
+            count = self._read_imu(line)
+        elif line.kind == "motor":
+            count = self._read_motors(line)
+        else:
+            count = self._read_fix(line)
+        if count > 0:
+            line.last_row_ns = now
+            line.reopened_ns = 0
+            # More may wait in the driver without a byte on the line; a line without descriptor is asked each tick.
+            line.troubled = count == IMU_MAX or line.watched < 0
+        elif count == _LINK_LOST:
+            line.hang_up(now)
+        self._watch(line)
+
+    def _watch(self, line: Line) -> None:
+        """Have the line's descriptor among the polled ones exactly while it is open."""
+        descriptor = line.descriptor()
+        if descriptor == line.watched:
+            return
+        if line.watched >= 0:
+            self._poller.unregister(line.watched)
+            self._by_fd.pop(line.watched, None)
+        if descriptor >= 0:
+            self._poller.register(descriptor, select.POLLIN)
+            self._by_fd[descriptor] = line
+        line.watched = descriptor
+        line.troubled = line.troubled or descriptor < 0
 
     def _bind(self, sense: np.ndarray) -> None:
         """Plain views of the fields written every tick: taking them anew costs 5 us a tick."""
@@ -253,17 +292,19 @@ class HardwareRig:
         self._temp, self._fault, self._bus = sense["motor_temp_degC"][0], sense["motor_fault"][0], sense["bus_V"]
 
     def _read_imu(self, line: Line) -> int:
-        count = line.driver.poll(self._imu_rows)
+        have = int(self._imu_n[0])
+        rows = self._imu_rows if have == 0 else self._imu_rows[: IMU_MAX - have]
+        count = line.driver.poll(rows)
         if count <= 0:
             return count
-        self._imu_n[0] = count
+        self._imu_n[0] = have + count
         for to, of in self._imu_fields:
-            to[:count] = of[:count]
+            to[have : have + count] = of[:count]
         status = 0
         for bits in self._imu_bits[:count].tolist():
             status |= bits
         if status:
-            self._imu_status[0] = status & 3  # clipped, lost before
+            self._imu_status[0] |= status & 3  # clipped, lost before
         return count
 
     def _read_motors(self, line: Line) -> int:
@@ -286,7 +327,9 @@ class HardwareRig:
             self._bus[0] = voltage
         return count
 
-    def _read_fix(self, line: Line, sense: np.ndarray) -> int:
+    def _read_fix(self, line: Line) -> int:
+        sense = self._sense
+        assert sense is not None
         count = line.driver.poll(self._fix_rows)
         if count <= 0:
             return count

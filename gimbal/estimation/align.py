@@ -16,8 +16,10 @@ from gimbal.kernels.build import kernel
 from gimbal.kernels.quat import load4, q_mul, q_normalize, q_rotate, store4
 
 FORGET_S = 20.0
-ENOUGH = 4.0  # 1/rad²: heading known to 0.5 rad
-TILT_STD = 0.06  # rad, afterwards
+ENOUGH = 16.0  # 1/rad²: heading known to 0.25 rad
+SCARCE = 4.0  # 1/rad²: to 0.5 rad, taken after
+PATIENCE = 10  # fixes without more
+TILT_STD = 0.06  # rad, afterwards at best
 HEADING_FLOOR = 0.06  # rad
 LONGEST_S = 2.5  # s between fixes
 MODEL_ERROR = 0.03  # of the fall between fixes: what gyro, accelerometer and timing leave in a vector
@@ -108,7 +110,7 @@ def davenport(s):
 @kernel
 def align(p, s, t_ns, info):
     """Turn the estimate into the frame that the sums determine and tie its heading to north."""
-    fix, then, x, track, P = s["fix"], s["then"], s["x"], s["track"], s["P"]
+    fix, then, x, track, P, C = s["fix"], s["then"], s["x"], s["track"], s["P"], s["align_C"]
     turn = davenport(s)
     store4(s["q"], q_normalize(q_mul(turn, load4(s["q"]))))
     fall = p["gravity"] * (s["t_ns"] - t_ns) * 1e-9
@@ -122,7 +124,7 @@ def align(p, s, t_ns, info):
             P[V + j, i] = 0.0
     for i in range(3):
         x[V + i] = fix[X_VEL + i] - then[K_U + i] + moved[i] + (fall if i == 2 else 0.0)
-        P[TH + i, TH + i] = TILT_STD**2 if i < 2 else 1.0 / info + HEADING_FLOOR**2
+        P[TH + i, TH + i] = TILT_STD**2 + 1.0 / C[2, 2] if i < 2 else HEADING_FLOOR**2 + 1.0 / info
         P[V + i, V + i] = fix[X_VEL_STD] ** 2 + 0.01
         s["epoch_d"][i] = track[K_D + i]
     s["heading_var"] = 0.0

@@ -30,6 +30,7 @@ from gimbal.estimation.layout import (
 from gimbal.kernels.build import kernel
 from gimbal.kernels.quat import load3, load4, q_exp, q_mul, q_normalize, store3, store4
 
+LOST = 2.5  # times the usual time between samples
 REPEATS = 3  # equal samples in a row, at a high rate: the axis is clipped
 REPEAT_RATE = 3.0  # rad/s
 
@@ -47,7 +48,8 @@ def strapdown(p, s, g, a, dt):
     w1 = g1 - x[BG + 1] - (x[MG + 3] * g0 + x[MG + 4] * g1 + x[MG + 5] * g2)
     w2 = g2 - x[BG + 2] - (x[MG + 6] * g0 + x[MG + 7] * g1 + x[MG + 8] * g2)
     f = (a[0] - x[BA], a[1] - x[BA + 1], a[2] - x[BA + 2])
-    old, c = s["omega"], p["point_share"]
+    old = s["omega"]
+    c = p["point_share"] if dt < LOST * p["dt"] else 0.5  # over lost samples the rate is the mean of both ends
     turn = (dt * (w0 + c * (old[0] - w0)), dt * (w1 + c * (old[1] - w1)), dt * (w2 + c * (old[2] - w2)))
     before = load4(s["q"])
     q = q_normalize(q_mul(before, q_exp(turn)))

@@ -18,7 +18,7 @@ HOLD_S = 2.0  # a disturbance is believed to last so long after it was seen
 LEARN_S = 2.0  # first learning of norm and dip
 NEW_PLACE_S = 20.0  # a field this long steady elsewhere is the new reference
 STEADY = 2.0  # in tolerances: steady
-START_STD = 0.05  # rad, heading after the first field
+START_STD = 0.05  # rad, heading after the first field; a tilt error turns it by tan(dip) as much
 
 
 @kernel
@@ -76,7 +76,8 @@ def use_field(p, s):
         store4(s["q"], q_normalize(q_mul(q_axis(2, off), load4(s["q"]))))
         s["status"] |= HEADING
         s["heading_var"] = 0.0
-        s["P"][TH + 2, TH + 2] = START_STD**2
+        tilt_var = max(s["P"][TH, TH], s["P"][TH + 1, TH + 1])
+        s["P"][TH + 2, TH + 2] = START_STD**2 + tilt_var * (down / across) ** 2
         s["mag_ref"][0] = norm
         s["mag_ref"][1] = dip
         s["mag_near"][0] = norm

@@ -59,7 +59,7 @@ COMMON: dict[str, Any] = dict(
     mag_gate=15.0 * DEG,
     bleed_s=0.0,
     order=(2, 0, 1),
-    joint_bandwidth=2.0 * math.pi * 25.0,
+    joint_bandwidth=2.0 * math.pi * 40.0,
 )
 
 # With GNSS: engines shake, bias is what a warm sensor leaves, log samples are points in time, receivers are late.

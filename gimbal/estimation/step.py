@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gimbal.estimation.align import ENOUGH, add_course, align, gather
+from gimbal.estimation.align import ENOUGH, PATIENCE, SCARCE, add_course, align, gather
 from gimbal.estimation.attitude import clear_integrals, inject, predict, strapdown
 from gimbal.estimation.coarse import turn_to_up
 from gimbal.estimation.history import recall, remember
@@ -15,8 +15,10 @@ from gimbal.estimation.layout import (
     GNSS,
     GNSS_GATED,
     HEADING,
+    I_A2,
     I_Q,
     I_T,
+    I_W,
     INITIALISED,
     K_D,
     NON_FINITE,
@@ -42,6 +44,8 @@ from gimbal.kernels.quat import load3, load4, norm3, q_mul, q_normalize, q_rotat
 GAP_S = 0.02  # a longer time between samples was a gap
 GAP_RATE_VAR = 0.01  # (rad/s)²: what the rate may do in a gap beside going from one end to the other
 STILL = 0.5  # m/s of GNSS speed
+STILL_RATE, STILL_SPREAD = 0.1, 1.0  # rad/s, m/s²: beyond it the start was in motion,
+MOVING_STD = 0.15  # rad, and the mean force is up only so well: 0.5 m/s gathered in 0.3 s
 EMPTY, UPDATE, CHECK = 0, 1, 2
 
 
@@ -107,6 +111,7 @@ def work(p, s):
             fall_back(p, s)
     else:
         s["checks"] = 0
+        s["status"] &= ~(CLIPPED | GAP | NON_FINITE)
         s["phase"] = EMPTY
         if not covariance_good(s):
             fall_back(p, s)
@@ -128,6 +133,9 @@ def coarse_tilt(p, s):
     s["align_ns"] = 0
     set_covariance(p, s)
     clear_integrals(s)
+    moving = norm3(load3(s["epoch"][I_W:])) > STILL_RATE or s["epoch"][I_A2] > STILL_SPREAD**2
+    for i in range(2):
+        s["P"][i, i] += MOVING_STD**2 if moving else 0.0
     if s["age_s"] >= p["coarse_s"]:
         s["status"] &= ~COARSE
 
@@ -135,7 +143,6 @@ def coarse_tilt(p, s):
 @kernel
 def update(p, s):
     """All that the last epoch's moment has to say: rest, or the pending fix, or the loose zero velocity."""
-    s["status"] &= ~(CLIPPED | GAP | NON_FINITE)
     was_aided = s["status"] & GNSS
     aided = s["fix_used_ns"] != 0 and (s["t_ns"] - s["fix_used_ns"]) * 1e-9 < p["gnss_timeout_s"]
     s["status"] = s["status"] if aided else s["status"] & ~GNSS
@@ -163,7 +170,7 @@ def update(p, s):
             info = gather(p, s, t_ns)
             if s["align_n"] > 0:
                 info += add_course(p, s)
-            if info > ENOUGH:
+            if info > ENOUGH or (info > SCARCE and s["align_n"] >= PATIENCE):
                 align(p, s, t_ns, info)
                 return
         if s["status"] & HEADING and not aided:

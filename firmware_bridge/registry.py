@@ -28,6 +28,7 @@ DEVICES: dict[str, Entry] = {
     "moteus": Entry("motor", _D + "moteus:Moteus", _E + "moteus:MoteusEmulator", "usb", 921600),
     "sbgc": Entry("gimbal", _D + "sbgc:Sbgc", _E + "sbgc:SbgcEmulator", "uart", 115200),
     "odrive": Entry("motor", _D + "odrive:Odrive", _E + "odrive:OdriveEmulator", "usb", 115200),
+    "vesc": Entry("motor", _D + "vesc:Vesc", _E + "vesc:VescEmulator", "usb", 115200),
     "vectornav": Entry("imu", _D + "vectornav:VectorNav", _E + "vectornav:VectorNavEmulator", "uart", 921600),
     "xsens": Entry("imu", _D + "xsens:Xsens", _E + "xsens:XsensEmulator", "uart", 921600),
     "mip": Entry("imu", _D + "mip:Mip", _E + "mip:MipEmulator", "uart", 921600),

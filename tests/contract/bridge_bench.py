@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from firmware_bridge import registry
+from firmware_bridge.emulators.gimbal_physics import FreeGimbal
 from firmware_bridge.emulators.line import make_line
 from firmware_bridge.emulators.physics import Fix, FreeAxis, StillImu, StraightFlight
 from firmware_bridge.emulators.pty_host import Host, SimClock, Wire
-from firmware_bridge.interface import AXIS_FEEDBACK, FIX_ROW, IMU_ROW
+from firmware_bridge.interface import AXIS_FEEDBACK, FIX_ROW, GIMBAL_ROW, IMU_ROW
 from firmware_bridge.transport import MemoryTransport
 from tests.contract.motor_benches import IDS, Setup, setup_of
 
@@ -78,6 +79,8 @@ def make_bench(name: str, options: dict[str, object] | None = None) -> Bench:
         physics, rows = [FreeAxis() for _ in range(setup.axes)], np.zeros(setup.axes, AXIS_FEEDBACK)
     elif entry.kind == "imu":
         physics, rows = StillImu(), np.zeros(8, IMU_ROW)
+    elif entry.kind == "gimbal":
+        physics, rows = FreeGimbal(), np.zeros(8, GIMBAL_ROW)
     else:
         physics, rows = StraightFlight(Fix(vel_N=(20.0, -5.0, 1.5))), np.zeros(8, FIX_ROW)
     chosen = {**(setup.options if entry.kind == "motor" else {}), **(options or {})}

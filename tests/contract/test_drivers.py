@@ -170,6 +170,8 @@ def _assert_plausible(bench):
         assert np.abs(rows["gyro_rad_s"]).max() < 1 and np.abs(rows["accel_m_s2"]).max() < 12
     elif bench.kind == "position":
         assert np.abs(rows["lat_deg"]).max() < 47 and np.abs(rows["vel_N"]).max() < 21
+    elif bench.kind == "gimbal":
+        assert np.abs(rows["euler_rad"]).max() < 0.01 and np.abs(rows["rate_C"]).max() < 0.01
     elif len(rows):
         assert np.abs(rows["torque_Nm"]).max() < 0.1 and np.abs(rows["rate_rad_s"]).max() < 10
 

@@ -27,6 +27,7 @@ _D, _E = "firmware_bridge.drivers.", "firmware_bridge.emulators."
 DEVICES: dict[str, Entry] = {
     "moteus": Entry("motor", _D + "moteus:Moteus", _E + "moteus:MoteusEmulator", "usb", 921600),
     "sbgc": Entry("gimbal", _D + "sbgc:Sbgc", _E + "sbgc:SbgcEmulator", "uart", 115200),
+    "storm32": Entry("gimbal", _D + "storm32:Storm32", _E + "storm32:Storm32Emulator", "uart", 115200),
     "odrive": Entry("motor", _D + "odrive:Odrive", _E + "odrive:OdriveEmulator", "usb", 115200),
     "vesc": Entry("motor", _D + "vesc:Vesc", _E + "vesc:VescEmulator", "usb", 115200),
     "vectornav": Entry("imu", _D + "vectornav:VectorNav", _E + "vectornav:VectorNavEmulator", "uart", 921600),

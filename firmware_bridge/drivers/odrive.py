@@ -82,8 +82,8 @@ class Odrive(LineMotor):
         version = [int(part) if part.isdigit() else 0 for part in firmware.lstrip("v").split(".")[:2]]
         if version < [0, 5]:
             raise WrongDevice(
-                f"the ODrive on {self.transport.name} has firmware {firmware}; this driver speaks to 0.5 and 0.6, where "
-                "torque is in N m and position in turns. Update it with `odrivetool dfu`."
+                f"the ODrive on {self.transport.name} has firmware {firmware}; this driver speaks to 0.5 and 0.6, "
+                "where torque is in N m and position in turns. Update it with `odrivetool dfu`."
             )
         codec.use_generation(0 if version < [0, 6] else 1)
         for axis, number in enumerate(self.ids):

@@ -53,6 +53,10 @@ class Axis:
         on = self.watchdog_on and self.watchdog_timeout_s > 0
         self.deadline_ns = now_ns + int(self.watchdog_timeout_s * 1e9) if on else NEVER
 
+    def enable_watchdog(self, value: float, now_ns: int) -> None:
+        self.watchdog_on = bool(value)
+        self.feed(now_ns)
+
     def service(self, now_ns: int) -> None:
         if self.deadline_ns <= now_ns:
             self.deadline_ns = NEVER
@@ -138,7 +142,7 @@ class OdriveEmulator(Emulator):
         read["vbus_voltage"] = lambda now: float(self.axes[0].axis.state(now).voltage_V)
         read["ibus"] = lambda now: 0.0
         for part, number in zip(("major", "minor", "revision"), self.firmware.split(".")):
-            read[f"fw_version_{part}"] = lambda now, n=int(number): n
+            read[f"fw_version_{part}"] = _constant(int(number))
         for i, axis in enumerate(self.axes):
             self._axis_properties(f"axis{i}.", axis)
 
@@ -161,11 +165,10 @@ class OdriveEmulator(Emulator):
             "controller.config.control_mode": "control_mode",
         }
         for name, field in fields.items():
-            read[at + name] = lambda now, field=field: _number(getattr(axis, field))
+            read[at + name] = _reader(axis, field)
         write[at + "requested_state"] = lambda value, now: axis.request_state(int(value), now)
         write[at + "config.watchdog_timeout"] = lambda value, now: setattr(axis, "watchdog_timeout_s", f32(value))
-        write[at + "config.enable_watchdog"] = lambda value, now: (
-            setattr(axis, "watchdog_on", bool(value)), axis.feed(now))[0]  # fmt: skip
+        write[at + "config.enable_watchdog"] = axis.enable_watchdog
         write[at + "controller.config.input_mode"] = lambda value, now: setattr(axis, "input_mode", int(value))
         write[at + "controller.config.control_mode"] = lambda value, now: setattr(axis, "control_mode", int(value))
 
@@ -286,8 +289,16 @@ class OdriveEmulator(Emulator):
         self.send(data, now_ns)
 
 
-def _number(value: Any) -> float | int:
-    return int(value) if isinstance(value, (bool, int)) else float(value)
+def _constant(value: int) -> Callable[[int], float | int]:
+    return lambda now: value
+
+
+def _reader(axis: Axis, field: str) -> Callable[[int], float | int]:
+    def read(now: int) -> float | int:
+        value = getattr(axis, field)
+        return int(value) if isinstance(value, (bool, int)) else float(value)
+
+    return read
 
 
 def _scan(words: list[str]) -> list[float]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-
 IDS = {"roll_id": 1, "pitch_id": 2, "yaw_id": 3}
 
 
@@ -25,6 +24,7 @@ class Setup:
 KT: dict[str, object] = {"torque_constant_Nm_A": 0.2}
 SETUPS = {
     "odrive": Setup(1, 2.0, {"roll_id": 0, **KT}),
+    "vesc": Setup(3, 2.0, {**IDS, **KT, "pole_pairs": 7, "can_baud": 1000000}, recover_ms=300),
 }
 
 

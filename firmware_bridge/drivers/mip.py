@@ -64,7 +64,7 @@ class Mip(RowDriver, ImuDriver):
             if baud != wanted:
                 self.set_line(wanted)
                 raise DeviceRefused(f"the MicroStrain on {self.transport.name} talks at {baud} baud, the rig file "
-                                    f"says {wanted}. Write baud = {baud}, or change it with SensorConnect.")  # fmt: skip
+                                    f"says {wanted}. Write baud = {baud}, or set it in SensorConnect.")  # fmt: skip
             info = self._must(codec.BASE, codec.DEVICE_INFO).get(0x81, b"")
             words = [info[i : i + 16].decode("ascii", "replace").strip(" \0") for i in range(2, len(info), 16)]
             number = int.from_bytes(info[:2], "big")

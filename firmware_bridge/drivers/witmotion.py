@@ -64,7 +64,7 @@ class WitMotion(RowDriver, ImuDriver):
             if baud != wanted:
                 self.set_line(wanted)
                 raise DeviceRefused(f"the WitMotion on {self.transport.name} talks at {baud} baud, the rig file says "
-                                    f"{wanted}. Write baud = {baud}, or change it with the maker's program.")  # fmt: skip
+                                    f"{wanted}. Write baud = {baud}, or set it in the maker's program.")  # fmt: skip
             return Identity("witmotion", "0x55 protocol")
         self.set_line(wanted)
         self.raise_stranger("WitMotion", garbage, f"Tried {wanted} baud and the other usual ones. Check power and that "

@@ -59,7 +59,7 @@ class Xsens(RowDriver, ImuDriver):
             if baud != wanted:
                 self.set_line(wanted)
                 raise DeviceRefused(f"the Xsens on {self.transport.name} talks at {baud} baud, the rig file says "
-                                    f"{wanted}. Write baud = {baud}, or change the sensor's with MT Manager.")  # fmt: skip
+                                    f"{wanted}. Write baud = {baud}, or set it in MT Manager.")  # fmt: skip
             device = self._ask(codec.REQ_DID) or b""
             product = self._ask(codec.REQ_PRODUCT) or b""
             firmware = self._ask(codec.REQ_FIRMWARE) or b""

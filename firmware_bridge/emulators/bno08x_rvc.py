@@ -32,6 +32,9 @@ class Bno08xRvcEmulator(Emulator):
         # Rows of the rotation from sensor to world.
         self.matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 
+    def feed(self, data: bytes, now_ns: int) -> None:
+        """It listens to nothing."""
+
     def next_ns(self) -> int:
         return self._start_ns + int((self._count + 1) * self.step_ns)
 

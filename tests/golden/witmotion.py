@@ -10,7 +10,8 @@ GYRO = bytes.fromhex("55 52 a4 00 b8 fe 10 00 c4 09 de")
 
 CASES = {
     "roll 10, pitch -5, yaw 90": (lambda: [round(v * 180 / 32768, 1) for v in codec.values(ANGLE)[:3]], [10, -5, 90]),
-    "rate": (lambda: [round(v * codec.GYRO_SCALE, 5) for v in codec.values(GYRO)[:3]], [0.1747, -0.34942, 0.01704]),
+    "rate": (lambda: [round(v * codec.GYRO_SCALE * 57.29577951, 5) for v in codec.values(GYRO)[:3]],
+                     [10.00977, -20.01953, 0.97656]),
     "valid": (lambda: codec.frame_valid(ANGLE) and codec.frame_valid(GYRO), True),
     "again": (lambda: codec.frame(codec.GYRO, codec.values(GYRO)), GYRO),
     "unlock": (lambda: codec.write_register(codec.KEY, codec.UNLOCK), bytes.fromhex("ff aa 69 88 b5")),

@@ -227,9 +227,9 @@ def sentence(code: int) -> str:
 
 def limit_names(bits: int) -> list[str]:
     """Names of the limits set in HEALTH.limits."""
-    return [c.name.lower() for c in Code if 0 < c < 64 and bits >> c & 1]
+    return [c.name.lower() for c in Code if 0 < c < 64 and int(bits) >> c & 1]
 
 
 def blocker_sentences(bits: int) -> list[str]:
     """Why it won't arm, from HEALTH.blockers."""
-    return [BLOCKER_TEXT[b] for b in Blocker if bits >> b & 1]
+    return [BLOCKER_TEXT[b] for b in Blocker if int(bits) >> b & 1]

@@ -1,0 +1,216 @@
+"""The state machine: how it arms, what latches it, that nothing re-arms by itself, and that no NaN reaches a motor."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gimbal.config.load import load_rig
+from gimbal.config.pack import pack_params
+from gimbal.control.supervisor import SUPERVISOR_STATE, supervise_command, supervise_state
+from gimbal.faults import TEXT, Blocker, Code, blocker_sentences, limit_names, sentence
+from gimbal.records import COMMAND, CONTROL, HEALTH, MEAS, NAV, SENSE, Arm, JointMode
+from gimbal.targeting.arbiter import ARBITER_STATE
+
+MS = 1_000_000
+DT = 0.001
+
+
+class Bench:
+    """A supervisor fed by hand: everything is well until a test spoils it."""
+
+    def __init__(self):
+        self.p = pack_params(load_rig("torque").config)[0]["supervisor"]
+        self.s = np.zeros(1, SUPERVISOR_STATE)[0]
+        self.sense, self.meas, self.nav = (np.zeros(1, d)[0] for d in (SENSE, MEAS, NAV))
+        self.arbiter, self.control, self.health = (np.zeros(1, d)[0] for d in (ARBITER_STATE, CONTROL, HEALTH))
+        self.command = np.zeros(1, COMMAND)[0]
+        self.torque, self.off = np.array([0.1, 0.2, 0.3]), False
+        self.meas["joint_valid"] = 1
+        self.nav["valid"] = 1
+        self.sense["t_ns"] = 1000 * MS
+        self.limits = 0
+
+    def tick(self, n=1, **wants):
+        for name in ("want_arm", "want_disarm", "want_ack", "want_stop"):
+            self.arbiter[name] = wants.get(name[5:], 0)
+        for _ in range(n):
+            self.sense["t_ns"] += MS
+            supervise_state(
+                self.p, self.s, self.sense, self.meas, self.nav, self.arbiter, self.control, DT, self.health
+            )
+            self.limits = supervise_command(
+                self.p, self.s, self.meas, self.nav, np.full(3, 3.0), self.off, self.torque, self.command
+            )
+        return self.health["arm"]
+
+    def armed(self):
+        self.tick(200)
+        assert self.tick(arm=1) == Arm.ARMED
+        return self
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def test_it_boots_through_the_self_test_to_idle_and_not_further(bench):
+    assert bench.tick() == Arm.SELF_TEST
+    assert bench.tick(98) == Arm.SELF_TEST
+    assert bench.tick(5) == Arm.IDLE
+    assert bench.tick(1000) == Arm.IDLE
+    assert (bench.command["mode"] == JointMode.OFF).all()
+
+
+def test_a_stale_imu_keeps_it_from_passing_and_says_so(bench):
+    bench.meas["imu_age_ns"] = 25 * MS
+    assert bench.tick(500) == Arm.SELF_TEST
+    assert int(bench.health["blockers"]) >> Blocker.IMU & 1
+    assert any("IMU" in text for text in blocker_sentences(int(bench.health["blockers"])))
+
+
+def test_arming_ramps_and_commands_torque(bench):
+    bench.armed()
+    assert bench.health["ramp"] < 0.01
+    assert "arm_ramp" in limit_names(bench.limits)
+    bench.tick(600)
+    assert bench.health["ramp"] == 1.0
+    assert (bench.command["mode"] == JointMode.TORQUE).all()
+    assert np.allclose(bench.command["joint_torque_cmd"], bench.torque)
+
+
+def spoil_link_imu(b):
+    b.sense["link_lost"] = 1
+
+
+def spoil_link_motors(b):
+    b.sense["link_lost"] = 2
+
+
+def spoil_imu_silent(b):
+    b.meas["imu_age_ns"] = 51 * MS
+
+
+def spoil_imu_frozen(b):
+    b.meas["imu_status"] = 4
+
+
+def spoil_motor_silent(b):
+    b.meas["joint_age_ns"][1] = 51 * MS
+
+
+def spoil_motor_fault(b):
+    b.sense["joint_valid"][2], b.sense["motor_fault"][2] = 1, 33
+
+
+def spoil_hot(b):
+    b.sense["motor_temp_degC"][0] = 111.0
+
+
+def spoil_overspeed(b):
+    b.nav["joint_rate_est"][2] = 20.0
+
+
+def spoil_estimator(b):
+    b.nav["valid"] = 0
+
+
+def spoil_wired_stop(b):
+    b.sense["wired_stop_open"] = 1
+
+
+CASES = {
+    Code.IMU_LINK_LOST: spoil_link_imu,
+    Code.MOTOR_LINK_LOST: spoil_link_motors,
+    Code.IMU_SILENT: spoil_imu_silent,
+    Code.IMU_FROZEN: spoil_imu_frozen,
+    Code.MOTOR_SILENT: spoil_motor_silent,
+    Code.MOTOR_FAULT: spoil_motor_fault,
+    Code.MOTOR_OVERHEAT: spoil_hot,
+    Code.OVERSPEED: spoil_overspeed,
+    Code.ESTIMATOR_FAILED: spoil_estimator,
+    Code.WIRED_STOP: spoil_wired_stop,
+}
+
+
+@pytest.mark.parametrize("code", CASES, ids=lambda c: c.name.lower())
+def test_each_fault_latches_in_one_tick_and_needs_an_ack_and_an_arm(code):
+    bench = Bench().armed()
+    before = [r.copy() for r in (bench.sense, bench.meas, bench.nav)]
+    CASES[code](bench)
+    assert bench.tick() == Arm.SAFE
+    assert bench.health["fault"] == code
+    assert (bench.command["mode"] == JointMode.BRAKE).all() and not bench.command["joint_torque_cmd"].any()
+    assert bench.tick(ack=1) == Arm.SAFE  # the cause is still there
+    t_ns = bench.sense["t_ns"]
+    bench.sense, bench.meas, bench.nav = before
+    bench.sense["t_ns"] = t_ns
+    assert bench.tick(2000) == Arm.SAFE  # the cause went away: still latched
+    assert bench.tick(arm=1) == Arm.SAFE
+    assert bench.tick(ack=1) == Arm.IDLE
+    assert bench.health["fault"] == 0
+    assert bench.tick(1000) == Arm.IDLE
+    assert bench.tick(arm=1) == Arm.ARMED
+
+
+def test_stop_and_disarm(bench):
+    bench.armed()
+    assert bench.tick(stop=1) == Arm.SAFE and bench.health["fault"] == Code.OPERATOR_STOP
+    bench.tick(ack=1)
+    assert bench.tick(arm=1) == Arm.ARMED
+    assert bench.tick(disarm=1) == Arm.IDLE and (bench.command["mode"] == JointMode.OFF).all()
+    assert bench.tick(stop=1) == Arm.SAFE  # also from idle
+
+
+def test_a_short_imu_gap_holds_the_joints_on_their_encoders(bench):
+    bench.armed().tick(600)
+    bench.nav["joint_angle_est"] = [0.1, 0.2, 0.3]
+    bench.meas["imu_age_ns"] = 21 * MS
+    bench.tick()
+    assert "imu_hold" in limit_names(bench.limits)
+    assert not bench.command["joint_torque_cmd"].any()  # at rest where it froze
+    bench.nav["joint_angle_est"] = [0.11, 0.2, 0.3]
+    bench.nav["joint_rate_est"] = [0.0, 0.5, 0.0]
+    bench.tick()
+    assert bench.command["joint_torque_cmd"][0] < 0 and bench.command["joint_torque_cmd"][1] < 0
+    bench.meas["imu_age_ns"] = 0
+    bench.tick()
+    assert np.allclose(bench.command["joint_torque_cmd"], bench.torque)
+
+
+def test_a_camera_that_runs_from_its_setpoint_is_stopped_within_10_ms(bench):
+    bench.armed().tick(600)
+    bench.control["attitude_err_C"] = [0.0, 0.4, 0.0]
+    bench.nav["omega_NC_C_est"] = [0.0, -2.0, 0.0]
+    assert bench.tick(9) == Arm.ARMED
+    assert bench.tick() == Arm.SAFE and bench.health["fault"] == Code.RUNAWAY
+
+
+def test_a_camera_on_its_way_to_the_setpoint_is_no_runaway(bench):
+    bench.armed().tick(600)
+    bench.control["attitude_err_C"] = [0.0, 0.4, 0.0]
+    bench.nav["omega_NC_C_est"] = [0.0, 2.0, 0.0]
+    assert bench.tick(500) == Arm.ARMED
+
+
+def test_no_nan_reaches_a_motor(bench):
+    bench.armed()
+    bench.torque = np.array([np.nan, 0.2, np.nan])
+    bench.tick()
+    assert np.isfinite(bench.command["joint_torque_cmd"]).all()
+
+
+def test_mode_off_takes_the_torque_away(bench):
+    bench.armed()
+    bench.off = True
+    bench.tick()
+    assert (bench.command["mode"] == JointMode.OFF).all() and not bench.command["joint_torque_cmd"].any()
+
+
+@pytest.mark.parametrize("code", list(Code))
+def test_every_code_has_a_sentence_with_a_next_step(code):
+    text = TEXT[code]
+    assert text.what
+    if code >= 100:
+        assert text.next_step and "Next:" in sentence(code)

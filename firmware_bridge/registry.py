@@ -29,6 +29,7 @@ DEVICES: dict[str, Entry] = {
     "sbgc": Entry("gimbal", _D + "sbgc:Sbgc", _E + "sbgc:SbgcEmulator", "uart", 115200),
     "storm32": Entry("gimbal", _D + "storm32:Storm32", _E + "storm32:Storm32Emulator", "uart", 115200),
     "odrive": Entry("motor", _D + "odrive:Odrive", _E + "odrive:OdriveEmulator", "usb", 115200),
+    "simplefoc": Entry("motor", _D + "simplefoc:Simplefoc", _E + "simplefoc:SimplefocEmulator", "uart", 115200),
     "vesc": Entry("motor", _D + "vesc:Vesc", _E + "vesc:VescEmulator", "usb", 115200),
     "vectornav": Entry("imu", _D + "vectornav:VectorNav", _E + "vectornav:VectorNavEmulator", "uart", 921600),
     "xsens": Entry("imu", _D + "xsens:Xsens", _E + "xsens:XsensEmulator", "uart", 921600),

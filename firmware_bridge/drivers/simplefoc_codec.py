@@ -1,0 +1,223 @@
+"""SimpleFOC Commander: SI commands to lines, lines to SI feedback, and the gates that stand in for a checksum. Pure.
+
+No line carries a check or an address, so a flipped bit can look like a good value. A reading is taken only when it lies
+where the last one, its rate and the command allow, or when two readings in a row agree. Sources: simplefoc/Arduino-FOC
+src/communication/{Commander.cpp,commands.h}, common/base_classes/FOCMotor.cpp at 7f9c45f (2.4.0).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from firmware_bridge.interface import Counters
+
+MAX_LINE = 20  # the device's buffer, with the line's end: longer ones vanish without an answer
+_MAX_REPLY = 120
+_BIG = 1e6
+TORQUE, RATE, ANGLE = 0, 1, 2  # of the command MC
+MOTION_WORDS = {b"torque": TORQUE, b"vel": RATE, b"angle": ANGLE}
+TORQUE_WORDS = {"voltage": (0, b"volt"), "dc_current": (1, b"dc curr"), "foc_current": (2, b"foc curr")}
+
+
+@dataclass
+class Gates:
+    """What a reading may be. The tolerances are per reading; ``max_accel`` widens them with the time between two."""
+
+    max_rate_rad_s: float = 60.0
+    max_accel_rad_s2: float = 400.0
+    max_A: float = 15.0
+    angle_step_rad: float = 0.02
+    rate_step_rad_s: float = 0.5
+    current_step_A: float = 0.4
+
+
+class Gate:
+    """Range and rate of change of one axis's readings (angle, rate, current)."""
+
+    def __init__(self, gates: Gates) -> None:
+        self.gates = gates
+        self._good: tuple[float, float, float] | None = None
+        self._good_ns = 0
+        self._last: tuple[float, float, float] | None = None  # the newest, whether taken or not
+        self._last_ns = 0
+
+    def reset(self) -> None:
+        self._good = self._last = None
+
+    def take(self, angle: float, rate: float, current: float, expected_A: float, t_ns: int) -> bool:
+        """True when the reading can be believed. ``expected_A``: what the device was told."""
+        g = self.gates
+        if not (-g.max_rate_rad_s < rate < g.max_rate_rad_s and -1.2 * g.max_A < current < 1.2 * g.max_A
+                and -_BIG < angle < _BIG):  # fmt: skip
+            return False
+        reading = angle, rate, current
+        taken = self._near(self._good, self._good_ns, reading, expected_A, t_ns)
+        if not taken:  # two in a row that agree are the truth: one flipped bit can't do that
+            taken = self._near(self._last, self._last_ns, reading, expected_A, t_ns)
+        self._last, self._last_ns = reading, t_ns
+        if taken:
+            self._good, self._good_ns = reading, t_ns
+        return taken
+
+    def _near(self, before: tuple[float, float, float] | None, before_ns: int, now: tuple[float, float, float],
+              expected_A: float, t_ns: int) -> bool:  # fmt: skip
+        if before is None:
+            return False
+        g = self.gates
+        dt = min(0.2, max(0.0, (t_ns - before_ns) * 1e-9))
+        rate_step = g.rate_step_rad_s + g.max_accel_rad_s2 * dt
+        if abs(now[1] - before[1]) > rate_step:
+            return False
+        if abs(now[0] - before[0] - 0.5 * (now[1] + before[1]) * dt) > g.angle_step_rad + 0.5 * rate_step * dt:
+            return False
+        return abs(now[2] - expected_A) <= g.current_step_A or abs(now[2] - before[2]) <= g.current_step_A
+
+
+class SimplefocCodec:
+    """Motors ``letters`` of one Commander. ``voltage``: torque by voltage (no current sense), then ``resistance``."""
+
+    def __init__(self, letters: Sequence[str], torque_constant: float, resistance: float | None, gates: Gates,
+                 counters: Counters) -> None:  # fmt: skip
+        self.letters = [letter.encode() for letter in letters]
+        self.axis_of = {letter[0]: axis for axis, letter in enumerate(self.letters)}
+        self.torque_constant, self.resistance, self.counters = torque_constant, resistance, counters
+        n = len(self.letters)
+        self.gates = [Gate(gates) for _ in range(n)]
+        self.asked = [False] * n  # a reading is expected: only one is taken
+        self.enabled: list[int | None] = [None] * n  # as the device echoes
+        self.motion_mode: list[int | None] = [None] * n
+        self.torque_word: list[bytes] = [b""] * n
+        self.limit_A: list[float | None] = [None] * n  # or volts, where torque is by voltage
+        self.scan: dict[bytes, bytes] = {}  # letter -> label
+        self.verbose_ok = False
+        self.echo_ok = [True] * n  # the newest target came back as sent
+        self._rate = [0.0] * n
+        self._sent = [0.0] * n
+        self._tail = b""
+        self._get = [letter + b"MG7\n" for letter in self.letters]
+
+    def target(self, axis: int, mode: int, torque_Nm: float, rate_rad_s: float, angle_rad: float) -> bytes | None:
+        """The target's line; None when a value is no number, absurd, or too long for the device's buffer."""
+        if mode == 1:
+            if not -_BIG < torque_Nm < _BIG:
+                return None
+            value = torque_Nm / self.torque_constant
+            if self.resistance is not None:  # volts for that current at this speed
+                value = value * self.resistance + self.torque_constant * self._rate[axis]
+        else:
+            value = rate_rad_s if mode == 2 else angle_rad
+        if not -_BIG < value < _BIG:
+            return None
+        self._sent[axis] = value
+        return b"%b%.4f\n" % (self.letters[axis], value)
+
+    def say(self, axis: int, text: bytes) -> bytes:
+        """A line for one motor. It must fit the device's buffer."""
+        made = self.letters[axis] + text + b"\n"
+        if len(made) > MAX_LINE:
+            raise ValueError(f"{made!r} is longer than the {MAX_LINE} bytes a Commander takes")
+        return made
+
+    def ask(self, axis: int) -> bytes:
+        """All of a motor's readings."""
+        self.asked[axis] = True
+        return self._get[axis]
+
+    def feed(self, data: bytes, feedback: np.ndarray, t_ns: int) -> int:
+        """Take bytes; fill ``feedback`` of the axes whose readings came and passed their gates; returns how many."""
+        lines = (self._tail + data).replace(b"\r", b"\n").split(b"\n")
+        tail = lines.pop()
+        if len(tail) > _MAX_REPLY:
+            self.counters.garbage_bytes += len(tail)
+            tail = b"\xff"
+        self._tail = tail
+        filled = 0
+        for line in lines:
+            if line:
+                filled += self._line(line, feedback, t_ns)
+        return filled
+
+    def _line(self, line: bytes, feedback: np.ndarray, t_ns: int) -> int:
+        axis = self.axis_of.get(line[0])
+        if axis is None or len(line) > _MAX_REPLY:
+            return self._general(line)
+        if line[1:4] == b"MG7" or line[1:3] == b"MG":
+            return self._reading(axis, line[3:], feedback, t_ns)
+        kind, rest = line[1:2], line[2:]
+        if kind == b"E" and rest in (b"0", b"1"):
+            self.enabled[axis] = rest[0] - 0x30
+        elif kind == b"C" and rest in MOTION_WORDS:
+            self.motion_mode[axis] = MOTION_WORDS[rest]
+        elif kind == b"T":
+            self.torque_word[axis] = rest
+        elif kind == b"L" and rest[:1] in (b"C", b"U"):
+            self.limit_A[axis] = _number(rest[1:])
+        elif kind.isdigit() or kind == b"-":
+            echoed = _number(line[1:])
+            self.echo_ok[axis] = echoed is not None and abs(echoed - self._sent[axis]) < 2e-4
+        elif line.endswith(b"err"):
+            self.counters.device_errors += 1
+        elif line[1:2] == b":":
+            self.scan[line[:1]] = line[2:]
+        else:
+            self.counters.garbage_bytes += len(line)
+        return 0
+
+    def _general(self, line: bytes) -> int:
+        if line[:1] == b"?" and line[2:3] == b":":
+            self.scan[line[1:2]] = line[3:]
+        elif line[1:2] == b":" and line[:1].isalpha():
+            self.scan[line[:1]] = line[2:]
+        elif line == b"@machine":
+            self.verbose_ok = True
+        elif line[:1] != b"#" and not line.startswith(b"Verb"):
+            self.counters.garbage_bytes += len(line)
+        return 0
+
+    def _reading(self, axis: int, text: bytes, feedback: np.ndarray, t_ns: int) -> int:
+        """target; Vq; Vd; Iq; Id (A); velocity; angle."""
+        values = [_number(word) for word in text.split(b";")]
+        if len(values) != 7 or any(value is None for value in values):
+            self.counters.garbage_bytes += len(text)
+            return 0
+        if not self.asked[axis]:
+            self.counters.unknown_frames += 1  # a second answer to one question
+            return 0
+        self.asked[axis] = False
+        target, volts, _, current, _, rate, angle = (value or 0.0 for value in values)
+        expected = target if self.motion_mode[axis] == TORQUE else current
+        if self.resistance is not None:  # no current is measured: what voltage and speed make of it
+            current = (volts - self.torque_constant * rate) / self.resistance
+            expected = (expected - self.torque_constant * rate) / self.resistance
+        if self.motion_mode[axis] != TORQUE or not self.enabled[axis]:
+            expected = math.inf  # the device's own loops set the current: its rate of change is all there is to check
+        if not self.gates[axis].take(angle, rate, current, expected, t_ns):
+            self.counters.bad_values += 1
+            return 0
+        self._rate[axis] = rate
+        feedback[axis] = (1, t_ns, angle, rate, current * self.torque_constant, current, 0.0, 0.0, 0, 0)
+        self.counters.rows += 1
+        return 1
+
+
+def read_stream(line: bytes, fields: str) -> dict[str, float] | None:
+    """One line of the monitor stream (``MMS`` with a 1 for each of target, Vq, Vd, Iq, Id, velocity, angle). The stream
+    gives currents in mA where the questions above give A: they are returned in A."""
+    names = [name for name, on in zip(("target", "Vq", "Vd", "Iq", "Id", "rate", "angle"), fields) if on == "1"]
+    numbers = [_number(word) for word in line.rstrip(b"\r\n").split(b"\t")]
+    if len(numbers) != len(names) or any(number is None for number in numbers):
+        return None
+    return {name: (number or 0.0) * (1e-3 if name in ("Iq", "Id") else 1.0) for name, number in zip(names, numbers)}
+
+
+def _number(text: bytes) -> float | None:
+    """A plain decimal number, as the device prints them: nothing else that float() would take."""
+    digits = text[1:] if text[:1] == b"-" else text
+    whole, _, part = digits.partition(b".")
+    if not whole.isdigit() or (part and not part.isdigit()) or len(digits) > 16:
+        return None
+    return float(text)

@@ -36,6 +36,11 @@ DEVICES: dict[str, Entry] = {
     "mip": Entry("imu", _D + "mip:Mip", _E + "mip:MipEmulator", "uart", 921600),
     "witmotion": Entry("imu", _D + "witmotion:WitMotion", _E + "witmotion:WitMotionEmulator"),
     "bno08x_rvc": Entry("imu", _D + "bno08x_rvc:Bno08xRvc", _E + "bno08x_rvc:Bno08xRvcEmulator"),
+    "nmea": Entry("position", _D + "nmea:Nmea", _E + "nmea:NmeaEmulator", "uart", 38400),
+    "flarm": Entry("position", _D + "flarm:Flarm", _E + "flarm:FlarmEmulator", "uart", 19200),
+    "fanet": Entry("position", _D + "fanet:Fanet", _E + "fanet:FanetEmulator"),
+    "mavlink_beacon": Entry("position", _D + "mavlink_beacon:MavlinkBeacon",
+                            _E + "mavlink_beacon:MavlinkBeaconEmulator", "uart", 57600),
     "ublox": Entry("position", _D + "ublox:Ublox", _E + "ublox:UbloxEmulator", "uart", 115200),
 }
 

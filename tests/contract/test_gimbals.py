@@ -130,7 +130,7 @@ def test_values_that_are_no_numbers_stop_the_motion(name):
         assert bench.driver.command(GimbalMode.ANGLE, euler_rad=(bad, 0.0, 0.0)) == Status.BAD_VALUE
         assert bench.driver.command(GimbalMode.ATTITUDE, q=(1.0, bad, 0.0, 0.0)) == Status.BAD_VALUE
     assert bench.driver.command(7) == Status.BAD_VALUE
-    bench.collect(200)
+    bench.collect(600)
     assert abs(np.array(bench.physics.state(bench.clock()).rate_C)).max() < 0.01
 
 
@@ -140,7 +140,7 @@ def test_safe(name, action):
     bench = armed(name)
     driven(bench, 200, GimbalMode.RATE, rate_C=(0.0, 0.3, 0.0))
     assert bench.driver.safe(action) == 0 and bench.driver.safe(action) == 0
-    bench.collect(300)
+    bench.collect(900)
     still = euler(bench)
     bench.collect(200)
     assert np.allclose(euler(bench), still, atol=1e-4)

@@ -28,6 +28,9 @@ DEVICES: dict[str, Entry] = {
     "moteus": Entry("motor", _D + "moteus:Moteus", _E + "moteus:MoteusEmulator", "usb", 921600),
     "sbgc": Entry("gimbal", _D + "sbgc:Sbgc", _E + "sbgc:SbgcEmulator", "uart", 115200),
     "storm32": Entry("gimbal", _D + "storm32:Storm32", _E + "storm32:Storm32Emulator", "uart", 115200),
+    "mavlink_gimbal": Entry(
+        "gimbal", _D + "mavlink_gimbal:MavlinkGimbalDevice", _E + "mavlink_gimbal:MavlinkGimbalEmulator", "uart", 115200
+    ),
     "odrive": Entry("motor", _D + "odrive:Odrive", _E + "odrive:OdriveEmulator", "usb", 115200),
     "simplefoc": Entry("motor", _D + "simplefoc:Simplefoc", _E + "simplefoc:SimplefocEmulator", "uart", 115200),
     "vesc": Entry("motor", _D + "vesc:Vesc", _E + "vesc:VescEmulator", "usb", 115200),

@@ -15,6 +15,7 @@ from firmware_bridge.emulators.pty_host import Host, SimClock, Wire
 from firmware_bridge.interface import AXIS_FEEDBACK, FIX_ROW, GIMBAL_ROW, IMU_ROW
 from firmware_bridge.transport import MemoryTransport
 from tests.contract.motor_benches import IDS, Setup, setup_of
+from tests.contract.sensor_benches import SensorSetup, sensor_setup, world
 
 MS = 1_000_000
 AXIS_OPTIONS = IDS
@@ -33,6 +34,7 @@ class Bench:
     options: dict[str, object]
     rows: np.ndarray
     setup: Setup
+    sensor: SensorSetup
 
     @property
     def n(self) -> int:
@@ -44,7 +46,7 @@ class Bench:
 
     def step(self, ms: float = 1.0) -> int:
         """Let time pass, then poll once."""
-        self.clock.now_ns += int(ms * MS)
+        self.clock.now_ns += int(ms * MS) * self.sensor.slow
         self.host.service(self.clock())
         return self.driver.poll(self.rows)
 
@@ -81,13 +83,16 @@ def make_bench(name: str, options: dict[str, object] | None = None) -> Bench:
         physics, rows = StillImu(), np.zeros(8, IMU_ROW)
     elif entry.kind == "gimbal":
         physics, rows = FreeGimbal(), np.zeros(8, GIMBAL_ROW)
+    elif entry.kind in ("bearing", "radio"):
+        physics, rows = world(entry.kind)
     else:
         physics, rows = StraightFlight(Fix(vel_N=(20.0, -5.0, 1.5))), np.zeros(8, FIX_ROW)
-    chosen = {**(setup.options if entry.kind == "motor" else {}), **(options or {})}
+    sensor = sensor_setup(name)
+    chosen = {**(setup.options if entry.kind == "motor" else sensor.options), **(options or {})}
     clock, host = SimClock(), Host()
     emulator = registry.load_emulator(name)(physics, chosen)
     wire, transport = host.add_memory(name, emulator, clock, lambda: make_line(entry.line, entry.baud))
     transport.baud = entry.baud
     driver = registry.create_driver(name)
     driver_options = {key: value for key, value in chosen.items() if key in driver.OPTIONS}
-    return Bench(name, entry.kind, clock, host, wire, transport, driver, physics, driver_options, rows, setup)
+    return Bench(name, entry.kind, clock, host, wire, transport, driver, physics, driver_options, rows, setup, sensor)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from firmware_bridge import registry
 from firmware_bridge.drivers import moteus_codec, ublox_codec, vectornav_codec
-from firmware_bridge.interface import AXIS_FEEDBACK
+from firmware_bridge.interface import AXIS_FEEDBACK, Status
 from firmware_bridge.transport import memory_pair
 from tests.contract.bridge_bench import make_bench
 
@@ -86,14 +86,14 @@ def test_driver_survives_and_comes_back(name):
     good, bench.driver.transport = bench.driver.transport, near
     for data in mangled(rng, to_host, FUZZ_BYTES):
         far.write(data)
-        assert bench.driver.poll(bench.rows) >= -11
+        assert bench.driver.poll(bench.rows) >= min(Status)
     bench.driver.transport = good
     if bench.kind == "motor":
         bench.driver.arm()
         bench.cycle(1, ms=10)
         assert bench.rows["valid"].all()
     else:
-        assert len(bench.collect(1500)) >= 4
+        assert len(bench.collect(3000)) >= 4  # recorded frames are ahead of the bench by a second
 
 
 @pytest.mark.parametrize("name", DEVICES)

@@ -70,7 +70,7 @@ class Storm32(GimbalDriver):
         link = _LINK_BYTES * self.options["carrier_hz"]
         out_hz = (a_second - link) / (_ASK_BYTES + _SET_BYTES)
         rate = max(0.0, min(1 / each_s, out_hz))
-        text = (f"question {_ASK_BYTES} and answer {_ANSWER_BYTES} bytes one after the other with {_BOARD_S * 1e3:g} ms "
+        text = (f"question {_ASK_BYTES} and answer {_ANSWER_BYTES} bytes one after the other, {_BOARD_S * 1e3:g} ms "
                 f"in the board, {_SET_BYTES} bytes a command and {link:.0f} a second of the carrier, 10 bits each, at "
                 f"{self.transport.baud:.0f} baud.")  # fmt: skip
         return Capabilities(frozenset(GimbalMode), False, rate, text)

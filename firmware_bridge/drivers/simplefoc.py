@@ -165,7 +165,8 @@ class Simplefoc(LineMotor):
     def command(self, mode: Sequence[int] | np.ndarray, torque_Nm: Sequence[float] | np.ndarray,
                 rate_rad_s: Sequence[float] | np.ndarray, angle_rad: Sequence[float] | np.ndarray) -> int:  # fmt: skip
         now, codec, limit = self.transport.clock(), self.codec, self.max_torque_Nm
-        out, bad = [], False
+        out: list[bytes] = []
+        bad = False
         self._cycle += 1
         for axis in range(self.n_axes):
             m, torque = int(mode[axis]), torque_Nm[axis]

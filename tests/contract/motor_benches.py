@@ -25,6 +25,7 @@ KT: dict[str, object] = {"torque_constant_Nm_A": 0.2}
 SETUPS = {
     "odrive": Setup(1, 2.0, {"roll_id": 0, **KT}),
     "vesc": Setup(3, 2.0, {**IDS, **KT, "pole_pairs": 7, "can_baud": 1000000}, recover_ms=300),
+    "dynamixel": Setup(3, 1.0, {**IDS, **KT}, recover_ms=400),
     "simplefoc": Setup(1, 10.0, {"roll_id": 0, **KT, "max_current_A": 10.0, "accept_no_watchdog": True}, 0x10001),
 }
 

@@ -32,6 +32,7 @@ DEVICES: dict[str, Entry] = {
         "gimbal", _D + "mavlink_gimbal:MavlinkGimbalDevice", _E + "mavlink_gimbal:MavlinkGimbalEmulator", "uart", 115200
     ),
     "odrive": Entry("motor", _D + "odrive:Odrive", _E + "odrive:OdriveEmulator", "usb", 115200),
+    "dynamixel": Entry("motor", _D + "dynamixel:Dynamixel", _E + "dynamixel:DynamixelEmulator", "uart", 4000000),
     "simplefoc": Entry("motor", _D + "simplefoc:Simplefoc", _E + "simplefoc:SimplefocEmulator", "uart", 115200),
     "vesc": Entry("motor", _D + "vesc:Vesc", _E + "vesc:VescEmulator", "usb", 115200),
     "vectornav": Entry("imu", _D + "vectornav:VectorNav", _E + "vectornav:VectorNavEmulator", "uart", 921600),

@@ -13,8 +13,7 @@ import numpy as np
 
 from gimbal.config.scenario import Flyer, Point, Scenario, Speedflight, Track
 from gimbal.errors import ConfigError
-from gimbal.plant import flyer as flying
-from gimbal.plant import track_file
+from gimbal.plant import chase, track_file
 from gimbal.plant.carriers import camera_car, helicopter, speedflight, still, train_roof
 from gimbal.plant.cliff_jump import cliff_jump
 from gimbal.plant.motion import PATH_RATE_HZ, Carried, Motion, continuous, resample, times
@@ -48,16 +47,16 @@ def make(scenario: Scenario, seed: int, seconds: float, track: str | None = None
     t = times(seconds)
     carried = _BUILDERS[carrier.kind](carrier, np.random.default_rng([seed, 20]), t)
     target_N: np.ndarray | None = None
-    path: flying.Path | None = None
+    path: chase.Path | None = None
     if isinstance(target, Track):
         lead = _recorded(target, seconds)
         if carrier.kind not in _STAY:
-            path = flying.shadow(lead, target.distance_m)
+            path = chase.shadow(lead, target.distance_m)
         target_N = lead.pos
     elif isinstance(carrier, Speedflight):
         aim = target if isinstance(target, Flyer) else Flyer(kind="flyer")
         pad_s = PAD / PATH_RATE_HZ
-        lead, path = flying.flight_with_chase(aim, carrier, seed, seconds + 2.0 * pad_s, pad_s)
+        lead, path = chase.flight_with_chase(aim, carrier, seed, seconds + 2.0 * pad_s, pad_s)
         target_N = lead.pos
     if path is not None:
         carried = _along(carried, path, t)
@@ -74,7 +73,7 @@ def make(scenario: Scenario, seed: int, seconds: float, track: str | None = None
     return motion
 
 
-def _recorded(target: Track, seconds: float) -> flying.Path:
+def _recorded(target: Track, seconds: float) -> chase.Path:
     """A track file as a path from the pads before t = 0 to those after the end, beginning distance_m north."""
     if not target.file:
         raise ConfigError(
@@ -86,10 +85,10 @@ def _recorded(target: Track, seconds: float) -> flying.Path:
     out = track_file.hermite(t, pos, vel, acc, at)
     out[:, 0] += target.distance_m
     n = at.size
-    return flying.Path(out, np.gradient(out, 1.0 / PATH_RATE_HZ, axis=0), np.zeros(n), np.zeros(n))
+    return chase.Path(out, np.gradient(out, 1.0 / PATH_RATE_HZ, axis=0), np.zeros(n), np.zeros(n))
 
 
-def _along(carried: Carried, path: flying.Path, t: np.ndarray) -> Carried:
+def _along(carried: Carried, path: chase.Path, t: np.ndarray) -> Carried:
     """The carrier's shake on a followed path instead of its own: heading along it, banked as the turn needs."""
     slow = np.column_stack([path.pos, path.heading, path.bank])
     slow = resample(slow, PATH_RATE_HZ, -PAD / PATH_RATE_HZ, t)

@@ -119,7 +119,7 @@ def test_speedflights_swing_has_the_stated_amplitudes():
         assert crossings == pytest.approx(hz * SECONDS, abs=1)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 5, 10, 17])
+@pytest.mark.parametrize("seed", [1, 2, 3, 5, 10, 17, 23])
 def test_chase_keeps_the_flyer_at_20_to_60_m(seed):
     m = run("speedflight", seed)
     d = np.linalg.norm(m["target"] - m["pos_N"][::40], axis=1)

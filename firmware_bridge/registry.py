@@ -43,8 +43,17 @@ DEVICES: dict[str, Entry] = {
     "nmea": Entry("position", _D + "nmea:Nmea", _E + "nmea:NmeaEmulator", "uart", 38400),
     "flarm": Entry("position", _D + "flarm:Flarm", _E + "flarm:FlarmEmulator", "uart", 19200),
     "fanet": Entry("position", _D + "fanet:Fanet", _E + "fanet:FanetEmulator"),
-    "mavlink_beacon": Entry("position", _D + "mavlink_beacon:MavlinkBeacon",
-                            _E + "mavlink_beacon:MavlinkBeaconEmulator", "uart", 57600),
+    "mavlink_beacon": Entry(
+        "position", _D + "mavlink_beacon:MavlinkBeacon", _E + "mavlink_beacon:MavlinkBeaconEmulator", "uart", 57600
+    ),
+    "vision_json": Entry(
+        "bearing", _D + "vision_json:VisionJson", _E + "vision_json:VisionJsonEmulator", "free", 10**8
+    ),
+    "vision_mavlink": Entry(
+        "bearing", _D + "vision_mavlink:VisionMavlink", _E + "vision_mavlink:VisionMavlinkEmulator", "free", 10**8
+    ),
+    "sbus": Entry("radio", _D + "sbus:Sbus", _E + "sbus:SbusEmulator", "uart8e2", 100000),
+    "crsf": Entry("radio", _D + "crsf:Crsf", _E + "crsf:CrsfEmulator", "uart", 420000),
     "ublox": Entry("position", _D + "ublox:Ublox", _E + "ublox:UbloxEmulator", "uart", 115200),
 }
 

@@ -61,8 +61,8 @@ class MavlinkBeacon(GatedPosition):
         if self.options["must_hear"]:
             self.hear(f"MAVLink 2 system {wanted or ''}".strip(), max(timeout_s, 2.5),
                       lambda: wanted in self._heard if wanted else bool(self._heard),
-                      f"Heard: {sorted(self._heard) or 'nobody'}. Check power, baud, system_id, and that it streams "
-                      "GLOBAL_POSITION_INT or FOLLOW_TARGET in MAVLink 2.")  # fmt: skip
+                      f"Positions came from: {sorted(self._heard) or 'nobody'}. Check power, baud, "
+                      "system_id, and that it streams GLOBAL_POSITION_INT or FOLLOW_TARGET in MAVLink 2.")  # fmt: skip
         system = wanted or (min(self._heard) if self._heard else 0)
         return Identity("mavlink_beacon", f"system {system}" if system else "listening")
 
@@ -73,10 +73,10 @@ class MavlinkBeacon(GatedPosition):
 
     def take(self, frame: bytes, arrival_ns: int) -> None:
         message_id, system = codec.message_id(frame), frame[5]
-        self._heard.add(system)
         if message_id not in (codec.GLOBAL_POSITION_INT, codec.FOLLOW_TARGET):
             self.counters.unknown_frames += 1
             return
+        self._heard.add(system)
         if system != (self.system_id or system):
             self.counters.other_identity += 1
             self.others.add(system)

@@ -29,6 +29,7 @@ from gimbal.console_line import LiveLine
 from gimbal.ctl_server import ControlServer
 from gimbal.desk import Desk
 from gimbal.errors import GimbalError, UsageError
+from gimbal.faults import Code
 from gimbal.live import History, final_figures
 from gimbal.loop.board import Board, Phase
 from gimbal.loop.boost import SCAN_S, WorkerBoost
@@ -160,6 +161,7 @@ class Daemon:
         self.truth: RingReader | None = None
         self.rt_line = ""
         self.emulator_lost = False
+        self.ended_in_fault = False
         self.boost = WorkerBoost()
         self._next_scan = 0.0
 
@@ -354,6 +356,8 @@ class Daemon:
     def _land(self) -> None:
         """Disarm (a signal: STOP), see it take effect, then end the loop, which makes the rig safe in any case."""
         self.desk.handle({"verb": "stop" if self.signal else "disarm"}, os.getsid(0))
+        fault = 0 if self.last_row is None else int(self.last_row["health"]["fault"])
+        self.ended_in_fault = not self.signal and fault not in (0, Code.OPERATOR_STOP)
         self._drain()
         self.board["stop"] = 1
         self.loop.join(3.0)
@@ -366,15 +370,16 @@ class Daemon:
 
 
 def run_command(args: Namespace) -> int:
-    """Run the daemon as ``args`` say. 0: it ran and ended safe; 1: it failed, or a fault ended the flight."""
+    """Run the daemon as ``args`` say. 0: it ran and was ended; 1: it failed, or a fault was latched at its end."""
     options = check_options(args)
-    summary = Daemon(options, lambda text: print(text, flush=True)).run()
+    daemon = Daemon(options, lambda text: print(text, flush=True))
+    summary = daemon.run()
     if options.json is not None:
         options.json.write_text(json.dumps(summary, indent=1) + "\n")
     from gimbal.summary import format_summary
 
     print(format_summary(summary), flush=True)
-    return 1 if [fault for fault in summary["faults"] if fault != "operator_stop"] else 0
+    return 1 if daemon.ended_in_fault else 0
 
 
 __all__ = ["Daemon", "Options", "check_options", "final_figures", "run_command"]

@@ -20,7 +20,7 @@ from gimbal.units import DEG, G0
 
 STRIDE = 4  # steps of the flyer a row of a path
 CHASE_STATE = 13
-_ATTEMPTS = 24  # gusts tried for a spiral
+_ATTEMPTS, _FLIGHTS = 8, 6  # gusts tried for a spiral; whole flights
 _LEADS_S = (
     1.5,
     2.0,
@@ -136,7 +136,7 @@ def _chase_on(dt, first, last, tpos, tvel, window, spiral, gains, state, pos, ve
 class _Flight:
     """Flyer and chase over the whole run, flown piece by piece so that a piece can be tried again."""
 
-    def __init__(self, flyer: Flyer, carrier: Speedflight, seed: int, rows: int, starts: np.ndarray) -> None:
+    def __init__(self, flyer: Flyer, carrier: Speedflight, seed: list[int], rows: int, starts: np.ndarray) -> None:
         self.rows, self.seed, self.starts = rows, seed, starts
         self.signs = np.where(np.arange(starts.size) % 2 == 0, 1.0, -1.0)
         self.turn = carrier.spiral_rate_deg_s * DEG * (carrier.spiral_s + carrier.spiral_ramp_s)
@@ -149,7 +149,7 @@ class _Flight:
         self.limits, self.flyer_state = flying.limits(flyer), flying.start(flyer)
         self.gains = np.array([0.6, 1.3 * G0, 13.0, 1.3 * flyer.speed_m_s[1], 8.0, flyer.distance_m])
         self.spiral = np.array([carrier.spiral_rate_deg_s * DEG, carrier.speed_m_s, carrier.spiral_bank_deg * DEG])
-        self.noise = np.random.default_rng([seed, 10]).standard_normal((STRIDE * rows, 2))
+        self.noise = np.random.default_rng(seed).standard_normal((STRIDE * rows, 2))
         self.tpos, self.tvel = np.zeros((STRIDE * rows, 3)), np.zeros((STRIDE * rows, 3))
         self.pos, self.vel = np.zeros((rows, 3)), np.zeros((rows, 3))
         self.heading, self.bank = np.zeros(rows), np.zeros(rows)
@@ -190,7 +190,7 @@ class _Flight:
 
     def gusts(self, i: int, attempt: int, first: int, last: int) -> None:
         """Other weather for rows first to last."""
-        rng = np.random.default_rng([self.seed, 10, i, attempt])
+        rng = np.random.default_rng([*self.seed, i, attempt])
         self.noise[STRIDE * first : STRIDE * last] = rng.standard_normal((STRIDE * (last - first), 2))
 
 
@@ -200,27 +200,31 @@ def flight_with_chase(
     """Flyer and carrier for a run that begins before_s before t = 0: spirals as the carrier's config prescribes them.
 
     The flyer swoops a little before the carrier spirals, by about the same angle. How long before is searched for each
-    spiral, so that the distance stays inside 20 to 60 m; a piece for which that fails is flown again with other gusts.
+    spiral, so that the distance stays inside 20 to 60 m; a piece for which that fails is flown again with other gusts,
+    and should it still fail, the whole flight.
     """
     rows = int(seconds * PATH_RATE_HZ) + 2
     starts = np.arange(carrier.spiral_first_s + before_s, seconds, carrier.spiral_every_s)
-    flight = _Flight(flyer, carrier, seed, rows, starts)
     edges = [max(int((s - 6.0) * PATH_RATE_HZ), 0) for s in starts] + [rows]
-    if starts.size:
+    for number in range(_FLIGHTS):
+        flight = _Flight(flyer, carrier, [seed, 10, number], rows, starts)
         flight.flyer_state, flight.chase_state = flight.fly(0, edges[0])
-    for i in range(starts.size):
-        first, last = edges[i], min(edges[i] + int(carrier.spiral_every_s * PATH_RATE_HZ), rows)
-        trials: list[tuple[float, int, float, float]] = []
-        for attempt in range(_ATTEMPTS):
-            flight.gusts(i, attempt, first, last)
-            trials.append((flight.fit(i, first, last), attempt, flight.begin[i], flight.turns[i]))
-            if trials[-1][0] < 3.0:
-                break
-        cost, attempt, flight.begin[i], flight.turns[i] = min(trials)
-        if attempt != trials[-1][1]:
-            flight.gusts(i, attempt, first, last)
-        flight.flyer_state, flight.chase_state = flight.fly(first, edges[i + 1])
-    if not starts.size:
-        flight.fly(0, rows)
+        for i in range(starts.size):
+            _fly_piece(flight, i, edges[i], edges[i + 1])
+        if flight.cost(0, rows) < 5.0:
+            break
     target = Path(flight.tpos[::STRIDE].copy(), flight.tvel[::STRIDE].copy(), np.zeros(0), np.zeros(0))
     return target, Path(flight.pos, flight.vel, flight.heading, flight.bank)
+
+
+def _fly_piece(flight: _Flight, i: int, first: int, last: int) -> None:
+    """Fit spiral i under some gusts, take the best of them and go on from there."""
+    trials: list[tuple[float, int, float, float]] = []
+    for attempt in range(_ATTEMPTS):
+        flight.gusts(i, attempt, first, last)
+        trials.append((flight.fit(i, first, last), attempt, flight.begin[i], flight.turns[i]))
+        if trials[-1][0] < 3.0:
+            break
+    _, attempt, flight.begin[i], flight.turns[i] = min(trials)
+    flight.gusts(i, attempt, first, last)
+    flight.flyer_state, flight.chase_state = flight.fly(first, last)

@@ -93,7 +93,7 @@ CACHE_DIR = configure_cache()
 if "numba" in sys.modules:
     import numba
 
-    numba.config.CACHE_DIR = str(CACHE_DIR)
+    numba.config.CACHE_DIR = str(CACHE_DIR)  # type: ignore[attr-defined]
 import numba  # noqa: E402
 from numba import types  # noqa: E402
 from numba.core.codegen import JITCodeLibrary  # noqa: E402

@@ -162,6 +162,7 @@ NAV = _record(
     ("accel_bias", "f8", 3),
     ("tilt_std", "f8"),  # rad
     ("heading_std", "f8"),  # rad
+    ("heading_step", "f8"),  # rad: heading was found in this tick, N turned by this about down; setpoints turn along
     ("joint_angle_est", "f8", 3),
     ("joint_rate_est", "f8", 3),
     ("q_NB_est", "f8", 4),

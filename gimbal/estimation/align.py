@@ -13,12 +13,12 @@ import math
 from gimbal.estimation.attitude import clear_integrals
 from gimbal.estimation.layout import COARSE, HEADING, K_D, K_U, TH, X_VEL, X_VEL_STD, N, V
 from gimbal.kernels.build import kernel
-from gimbal.kernels.quat import load4, q_mul, q_normalize, q_rotate, store4
+from gimbal.kernels.quat import load3, load4, q_exp, q_log, q_mul, q_normalize, q_rotate, store3, store4
 
 FORGET_S = 20.0
 ENOUGH = 16.0  # 1/rad²: heading known to 0.25 rad
 SCARCE = 4.0  # 1/rad²: to 0.5 rad, taken after
-PATIENCE = 10  # fixes without more
+PATIENCE = 10  # fixes without more, or at once where the course is part of it
 TILT_STD = 0.06  # rad, afterwards at best
 HEADING_FLOOR = 0.06  # rad
 LONGEST_S = 2.5  # s between fixes
@@ -112,7 +112,15 @@ def align(p, s, t_ns, info):
     """Turn the estimate into the frame that the sums determine and tie its heading to north."""
     fix, then, x, track, P, C = s["fix"], s["then"], s["x"], s["track"], s["P"], s["align_C"]
     turn = davenport(s)
-    store4(s["q"], q_normalize(q_mul(turn, load4(s["q"]))))
+    before = load4(s["q"])
+    after = q_normalize(q_mul(turn, before))
+    store4(s["q"], after)
+    # the output takes the new heading at once, said in NAV.heading_step, and runs into the new tilt without a step
+    heading = 2.0 * math.atan2(turn[3], turn[0])
+    kept = q_mul(q_exp((0.0, 0.0, heading)), q_mul(q_exp(load3(s["off"])), before))
+    if p["bleed_s"] > 0.0:
+        store3(s["off"], q_log(q_mul(kept, (after[0], -after[1], -after[2], -after[3]))))
+    s["heading_step"] += heading
     fall = p["gravity"] * (s["t_ns"] - t_ns) * 1e-9
     since = (track[0] - then[0], track[1] - then[1], track[2] - then[2] - fall)
     moved = q_rotate(turn, since)

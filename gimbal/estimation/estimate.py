@@ -46,6 +46,7 @@ def estimate_reset(p, s):
     s["align_n"] = 0
     s["align_ns"] = 0
     s["nis_mean"] = 0.0
+    s["heading_step"] = 0.0
     s["rest_t"] = 0.0
     store4(s["q"], (1.0, 0.0, 0.0, 0.0))
     store4(s["q_out"], (1.0, 0.0, 0.0, 0.0))
@@ -112,6 +113,8 @@ def write(p, s, t_ns, nav):
         nav["gyro_bias"][i] = s["x"][BG + i]
         nav["accel_bias"][i] = s["x"][BA + i]
     heading_std = math.sqrt(max(s["P"][2, 2], 0.0) + s["heading_var"])
+    nav["heading_step"] = s["heading_step"]
+    s["heading_step"] = 0.0
     nav["t_ns"] = t_ns
     nav["valid"] = 1 if s["started"] and silence < PREDICT_S else 0
     nav["status"] = s["status"]

@@ -138,6 +138,7 @@ ESTIMATION_STATE = np.dtype(
         ("fixes_rejected", "u4"),
         ("nose_N", "f8", 3),  # the axis taken to lie along the course
         # alignment by GNSS velocity
+        ("heading_step", "f8"),  # rad, by which N was turned since the last output
         ("align_n", "i8"),
         ("align_ns", "i8"),
         ("align_last", "f8", 6),

@@ -81,6 +81,37 @@ CHANGES: dict[str, dict[str, Any]] = {
 BATCH_LATENCY: dict[str, Any] = dict(gnss_latency_ns=50_000_000, gnss_latency_std=0.02)  # logs stamp on arrival
 
 
+def sensor_params(
+    *,
+    gyro_noise: float,
+    gyro_bias: float,
+    gyro_in_run: float,
+    gyro_scale: float,
+    misalignment: float,
+    accel_noise: float,
+    accel_bias: float,
+) -> dict[str, Any]:
+    """Changes for :func:`default_params` where the IMU is known, from its one-sigma figures after calibration.
+
+    Args:
+        gyro_noise: rad/s/√Hz. gyro_bias, gyro_in_run: rad/s. gyro_scale, misalignment: 1 and rad.
+        accel_noise: m/s²/√Hz. accel_bias: m/s².
+
+    Every figure is widened: data sheets are for a good day, and vibration adds what they don't name.
+    """
+    return dict(
+        gyro_noise=max(3.0 * gyro_noise, 1e-4),
+        gyro_bias_std0=2.0 * gyro_bias,
+        gyro_bias_walk=max(gyro_in_run / 10.0, 1e-6),  # the in-run figure is reached in about 100 s
+        gyro_scale_std0=1.5 * gyro_scale,
+        gyro_cross_std0=1.5 * misalignment,
+        gyro_rate_noise=3e-4,
+        accel_noise=max(3.0 * accel_noise, 0.02),
+        accel_bias_std0=1.5 * accel_bias,
+        accel_bias_walk=accel_bias / 100.0,
+    )
+
+
 def default_params(profile: str, dt_s: float, **changes: Any) -> np.ndarray:
     """Parameters of a profile as a one-element array of ESTIMATION_PARAMS.
 

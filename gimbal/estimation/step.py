@@ -168,9 +168,10 @@ def update(p, s):
         update_position(s)
         if not s["status"] & HEADING:
             info = gather(p, s, t_ns)
-            if s["align_n"] > 0:
-                info += add_course(p, s)
-            if info > ENOUGH or (info > SCARCE and s["align_n"] >= PATIENCE):
+            course = add_course(p, s) if s["align_n"] > 0 else 0.0
+            info += course
+            enough = SCARCE if course > 0.0 or s["align_n"] >= PATIENCE else ENOUGH
+            if info > enough:
                 align(p, s, t_ns, info)
                 return
         if s["status"] & HEADING and not aided:

@@ -22,7 +22,9 @@ from gimbal.units import DEG
 WAIT_S = 0.5
 RATE_LIFE_NS = 250_000_000
 LIFE_NS = 500_000_000
-_VERBS = {"arm": Verb.ARM, "disarm": Verb.DISARM, "ack": Verb.ACK, "mode": Verb.MODE, "rate": Verb.RATE}
+_VERBS = {
+    "arm": Verb.ARM, "disarm": Verb.DISARM, "ack": Verb.ACK, "mode": Verb.MODE, "rate": Verb.RATE, "point": Verb.POINT,
+}  # fmt: skip
 _PHASE_TEXT = {
     Phase.STARTING: "starting",
     Phase.COMPILING: "compiling its kernels",
@@ -88,6 +90,8 @@ class Desk:
             mode = self._mode(request.get("mode"))
         elif verb is Verb.RATE:
             vector = self._vector(request.get("rate_deg_s"))
+        elif verb is Verb.POINT:
+            vector = self._place(request.get("point_N_m"))
         reader = self._reader()
         before = reader.latest()
         life_ns = RATE_LIFE_NS if verb is Verb.RATE else LIFE_NS
@@ -115,6 +119,14 @@ class Desk:
         except (TypeError, ValueError):
             raise Refused(f"rate_deg_s must be three numbers, not {rates!r}") from None
         return roll, pitch, yaw
+
+    @staticmethod
+    def _place(point: Any) -> tuple[float, float, float]:
+        try:
+            north, east, down = (float(metres) for metres in point)
+        except (TypeError, ValueError):
+            raise Refused(f"point_N_m must be three numbers, metres north, east and down, not {point!r}") from None
+        return north, east, down
 
     def _watch(self, reader: RingReader, wanted: Callable[[np.ndarray], Any]) -> tuple[Any, Any]:
         """The first row for which ``wanted`` is true and the one before it; None where there is none in time."""
@@ -155,6 +167,8 @@ class Desk:
             return f"mode {mode}" + (f" for now: {faults.sentence(reason)}" if reason else "")
         if verb is Verb.RATE:
             return f"rate, for {RATE_LIFE_NS // 1_000_000} ms"
+        if verb is Verb.POINT:
+            return "point taken: mode point looks at it"
         return f"state {arm.name.lower()}"
 
     def status(self) -> dict[str, Any]:

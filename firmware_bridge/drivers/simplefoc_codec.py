@@ -145,7 +145,7 @@ class SimplefocCodec:
         axis = self.axis_of.get(line[0])
         if axis is None or len(line) > _MAX_REPLY:
             return self._general(line)
-        if line[1:4] == b"MG7" or line[1:3] == b"MG":
+        if line[1:3] == b"MG":
             return self._reading(axis, line[3:], feedback, t_ns)
         kind, rest = line[1:2], line[2:]
         if kind == b"E" and rest in (b"0", b"1"):
@@ -161,8 +161,10 @@ class SimplefocCodec:
             self.echo_ok[axis] = echoed is not None and abs(echoed - self._sent[axis]) < 2e-4
         elif line.endswith(b"err"):
             self.counters.device_errors += 1
-        elif line[1:2] == b":":
-            self.scan[line[:1]] = line[2:]
+        elif kind == b":":
+            self.scan[line[:1]] = rest
+        elif kind.isalpha() and line.isascii():
+            self.counters.unknown_frames += 1
         else:
             self.counters.garbage_bytes += len(line)
         return 0
@@ -181,11 +183,11 @@ class SimplefocCodec:
     def _reading(self, axis: int, text: bytes, feedback: np.ndarray, t_ns: int) -> int:
         """target; Vq; Vd; Iq; Id (A); velocity; angle."""
         values = [_number(word) for word in text.split(b";")]
-        if len(values) != 7 or any(value is None for value in values):
+        if any(value is None for value in values):
             self.counters.garbage_bytes += len(text)
             return 0
-        if not self.asked[axis]:
-            self.counters.unknown_frames += 1  # a second answer to one question
+        if len(values) != 7 or not self.asked[axis]:
+            self.counters.unknown_frames += 1  # a part only, or a second answer to one question
             return 0
         self.asked[axis] = False
         target, volts, _, current, _, rate, angle = (value or 0.0 for value in values)

@@ -230,6 +230,8 @@ class Vesc(LineMotor):
                 torque = torque if abs(torque) > 1e6 else math.copysign(limit, torque)  # absurd ones are for motion()
             if held or self._latched[axis]:
                 self._mode[axis] = 0
+                if self.armed and not self._latched[axis]:
+                    out.append(codec.motion(axis, 0, 0.0, 0.0, 0.0) or b"")  # out of its timeout until it may move
                 continue
             text = codec.motion(axis, m, torque, rate_rad_s[axis], angle_rad[axis])
             if text is None:

@@ -55,7 +55,9 @@ class StepGate:
         if abs(jump) <= self.max_step:
             return value
         if jump * waiting > 0:
-            return last + (jump if abs(jump) < abs(waiting) else waiting)
+            taken = jump if abs(jump) < abs(waiting) else waiting
+            self._waiting[i] = jump - taken  # a stick in full swing follows one frame behind
+            return last + taken
         self._waiting[i] = jump
         self.held_back += 1
         return last

@@ -212,7 +212,10 @@ class SerialTransport(Transport):
 
     def set_format(self, parity: str, stop_bits: int) -> None:
         self._format = (parity, stop_bits)
-        self._serial.parity, self._serial.stopbits = parity, stop_bits
+        try:
+            self._serial.parity, self._serial.stopbits = parity, stop_bits
+        except (termios.error, OSError, ValueError):  # a pty, which carries whole bytes whatever the format
+            self._serial.parity, self._serial.stopbits = "N", 1
 
     def reopen(self) -> int:
         if not self.lost:

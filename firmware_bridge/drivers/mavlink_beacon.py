@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from firmware_bridge.clock_sync import ClockSync
 from firmware_bridge.drivers import mavlink_codec as codec
+from firmware_bridge.errors import WrongDevice
 from firmware_bridge.framing import BinaryFramer, line_time_s
 from firmware_bridge.interface import Capabilities, Identity, Option
 from firmware_bridge.position_row import GATE_OPTIONS, GatedPosition
@@ -21,7 +22,7 @@ _BYTES = {"global_position_int": 40, "follow_target": 105, "either": 105}
 class MavlinkBeacon(GatedPosition):
     NAME = "mavlink_beacon"
     OPTIONS: ClassVar = {
-        "system_id": Option(int, 0, "the subject's MAVLink system; 0: the first heard and no other", 0, 255),
+        "system_id": Option(int, 0, "the subject's MAVLink system; 0: the only one heard at opening", 0, 255),
         "message": Option(str, "either", "what to take; either: the kind that is heard first",
                           choices=("either", "global_position_int", "follow_target")),
         "latency_ms": Option(float, 100.0, "least delay from measurement to the first byte", 0.0, 5000.0),
@@ -36,14 +37,19 @@ class MavlinkBeacon(GatedPosition):
         self.mavlink = codec.load("mavlink_beacon")
         self.start(BinaryFramer(codec.SYNC, codec.frame_length, codec.frame_valid, codec.MAX_FRAME), 32)
         self.start_gate()
-        line_s = line_time_s(_BYTES[self.options["message"]], self.transport.baud)
         # A radio link delays by chance, for seconds: no step is a restart unless it is one of many seconds.
-        self.clock = ClockSync(int(1e6 * self.options["latency_ms"] + 1e9 * line_s), window_ns=2_000_000_000,
+        self.clock = ClockSync(window_ns=2_000_000_000,
                                step_ns=1_000_000_000)  # fmt: skip
+        baud, latency_ms = self.transport.baud, self.options["latency_ms"]
+        self._latency_ns = {
+            codec.GLOBAL_POSITION_INT: int(1e6 * latency_ms + 1e9 * line_time_s(40, baud)),
+            codec.FOLLOW_TARGET: int(1e6 * latency_ms + 1e9 * line_time_s(105, baud)),
+        }
+        self._found = 0
         self._start_over()
 
     def _start_over(self) -> None:
-        self.system_id = self.options["system_id"]
+        self.system_id = self.options["system_id"] or self._found
         self.kind = {"global_position_int": codec.GLOBAL_POSITION_INT,
                      "follow_target": codec.FOLLOW_TARGET}.get(self.options["message"], 0)  # fmt: skip
         self.others: set[int] = set()
@@ -58,13 +64,23 @@ class MavlinkBeacon(GatedPosition):
 
     def identify(self, timeout_s: float = 1.0) -> Identity:
         wanted = self.options["system_id"]
+        self._heard.clear()
         if self.options["must_hear"]:
-            self.hear(f"MAVLink 2 system {wanted or ''}".strip(), max(timeout_s, 2.5),
-                      lambda: wanted in self._heard if wanted else bool(self._heard),
-                      f"Positions came from: {sorted(self._heard) or 'nobody'}. Check power, baud, "
-                      "system_id, and that it streams GLOBAL_POSITION_INT or FOLLOW_TARGET in MAVLink 2.")  # fmt: skip
-        system = wanted or (min(self._heard) if self._heard else 0)
-        return Identity("mavlink_beacon", f"system {system}" if system else "listening")
+            self.system_id = 255 if not wanted else wanted  # nothing is taken before it is known whose it is
+            self.listen(max(timeout_s, 2.5), lambda: bool(wanted) and wanted in self._heard)
+            self._check_heard(wanted)
+        self._found = wanted or (min(self._heard) if self._heard else 0)
+        return Identity("mavlink_beacon", f"system {self._found}" if self._found else "listening")
+
+    def _check_heard(self, wanted: int) -> None:
+        name, heard = self.transport.name, sorted(self._heard)
+        if len(heard) > 1 and not wanted:
+            raise WrongDevice(f"positions of MAVLink systems {heard} are heard on {name}. Give the subject's as "
+                              "system_id.")  # fmt: skip
+        if not heard or wanted and wanted not in heard:
+            self.raise_stranger(f"MAVLink 2 system {wanted or ''}".strip(), 0, "Positions came from: "
+                                f"{heard or 'nobody'}. Check power, baud, system_id, and that it streams "
+                                "GLOBAL_POSITION_INT or FOLLOW_TARGET in MAVLink 2.")  # fmt: skip
 
     def configure(self) -> None:
         super().configure()
@@ -88,6 +104,7 @@ class MavlinkBeacon(GatedPosition):
             self.counters.bad_values += 1
             return
         self.system_id, self.kind = system, message_id
+        self.clock.latency_ns = self._latency_ns[message_id]
         if message_id == codec.GLOBAL_POSITION_INT:
             self._take_global(message, arrival_ns)
         else:

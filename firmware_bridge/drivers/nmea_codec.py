@@ -195,6 +195,7 @@ class Epochs:
         self.pos_std_m = math.nan  # of the newest GST
         self.date: datetime.date | None = None
         self._open: Epoch | None = None
+        self._closed = Epoch(-1, 0)
         self._expected = {"GGA", "RMC"}
 
     def feed(self, words: list[str], arrival_ns: int) -> list[Epoch]:
@@ -212,6 +213,10 @@ class Epochs:
         if epoch is not None and (epoch.day_ms != day_ms or kind in epoch.kinds):
             done.append(self._close(epoch))
             epoch = None
+        if epoch is None and day_ms == self._closed.day_ms and kind not in self._closed.kinds:
+            self._closed.kinds.add(kind)  # too late for its own epoch: the next ones wait for it
+            self._expected = set(self._closed.kinds)
+            return []
         if epoch is None:
             epoch = self._open = Epoch(day_ms, arrival_ns)
         self._add(epoch, kind, words)
@@ -232,7 +237,7 @@ class Epochs:
             epoch.down_m_s = read_pubx_down(words)
 
     def _close(self, epoch: Epoch) -> Epoch:
-        self._open = None
+        self._open, self._closed = None, epoch
         if "GGA" in epoch.kinds:
             self._expected = set(epoch.kinds)
         return epoch

@@ -67,7 +67,8 @@ class FlarmEmulator(Emulator):
         )
         bodies.append("PFLAA,0,2500,,300,1,4B1234,,,,,8")  # heard without a bearing
         bodies.append(f"PFLAU,{count},1,2,1,0,,0,,")
-        self.send(b"".join(nmea.line(body) for body in bodies), t_ns + self.latency_ns)
+        for body in bodies:
+            self.send(nmea.line(body), t_ns + self.latency_ns)
 
     def _pflaa(self, own: Fix, other: Fix, ident: str) -> str:
         north = (other.lat_deg - own.lat_deg) * M_PER_DEG

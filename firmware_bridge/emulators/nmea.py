@@ -51,7 +51,8 @@ class NmeaEmulator(Emulator):
     def _epoch(self, fix: Fix, now: datetime.datetime, t_ns: int) -> None:
         bodies = {"GGA": gga(self.talker, fix, now), "RMC": rmc(self.talker, fix, now),
                   "GST": gst(self.talker, fix, now), "PUBX": pubx(fix, now)}  # fmt: skip
-        self.send(b"".join(line(bodies[name]) for name in self.sentences), t_ns)
+        for name in self.sentences:
+            self.send(line(bodies[name]), t_ns)
 
 
 def utc(t_ns: int, epoch_ms: int) -> datetime.datetime:

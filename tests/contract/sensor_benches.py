@@ -19,6 +19,7 @@ class SensorSetup:
 
 
 SETUPS = {
+    "mavlink_beacon": SensorSetup({"system_id": 42}),
     "flarm": SensorSetup({"id": "DD8F12"}, slow=6),
     # No checksum on the line: the gates bound a damaged frame's velocity by the option max_speed_m_s.
     "fanet": SensorSetup({"id": "11:ABCD"}, slow=25, max_speed_m_s=60.0),

@@ -1,5 +1,5 @@
-"""Every captured frame of ODrive's, VESC's, SimpleFOC's and ROBOTIS' own implementations decodes and re-encodes exactly,
-and our emulators answer the captured commands with the captured bytes."""
+"""Every captured frame of the makers' own implementations decodes and re-encodes exactly: ODrive, VESC, SimpleFOC,
+ROBOTIS; and our emulators answer the captured commands with the captured bytes."""
 
 from __future__ import annotations
 

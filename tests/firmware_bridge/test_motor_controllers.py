@@ -1,5 +1,5 @@
-"""What is particular to ODrive, VESC, SimpleFOC and Dynamixel: budgets, options, watchdogs, and what one flipped bit can
-do on each line."""
+"""What is particular to ODrive, VESC, SimpleFOC and Dynamixel: budgets, options, watchdogs, and what one flipped bit
+can do on each line."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import math
 import numpy as np
 import pytest
 
+from firmware_bridge import registry
 from firmware_bridge.drivers import dynamixel_codec as dxl
 from firmware_bridge.drivers import odrive_codec, simplefoc_codec
 from firmware_bridge.drivers import vesc_codec as vesc
 from firmware_bridge.errors import DeviceRefused, NoAnswer, OptionError, RateError, WrongDevice
 from firmware_bridge.interface import AXIS_FEEDBACK, AxisMode, BridgeFault, Counters, Status
+from firmware_bridge.transport import memory_pair
+from gimbal.config.load import load_rig
+from gimbal.rig.hardware import device_defaults
 from tests.contract.bridge_bench import make_bench
 
 TORQUE = AxisMode.TORQUE
@@ -361,3 +365,24 @@ def test_stuffing_round_trip_of_anything():
     for _ in range(3000):
         body = bytes(rng.choice([0xFF, 0xFD, 0x00], rng.integers(1, 30)).astype(np.uint8))
         assert dxl.unstuff(dxl.stuff(body)) == body and b"\xff\xff\xfd\x00" not in dxl.stuff(body)
+
+
+# The rigs
+
+
+@pytest.mark.parametrize("rig", NEW)
+def test_the_rig_file_fits_its_lines_and_names_every_axis_once(rig):
+    config = load_rig(rig).config
+    axes = []
+    for device in config.devices.values():
+        if device.driver != rig:
+            continue
+        driver = registry.create_driver(device.driver)
+        _, near = memory_pair()
+        near.baud = device.baud
+        options = {k: v for k, v in device_defaults(config, "motor").items() if k in driver.OPTIONS}
+        driver.attach(near, options | dict(device.options))
+        driver.capabilities.require_rate(config.loop_rate_hz, rig)
+        assert driver.capabilities.has_watchdog or rig in config.safety.accept_no_watchdog
+        axes += [key for key in device.options if key in ("roll_id", "pitch_id", "yaw_id")]
+    assert sorted(axes) == ["pitch_id", "roll_id", "yaw_id"]

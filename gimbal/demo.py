@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +38,10 @@ def demo_command(args: argparse.Namespace) -> int:
     print(text, flush=True)
     history = daemon_history(daemon, Path(summary["log"]))
     if len(history):
+        from gimbal.loop.lockstep import half_frame
         from gimbal.plots import plot_run
 
-        camera = daemon.config.camera
-        half = (
-            math.atan(0.5 * camera.sensor_mm[0] / camera.focal_mm),
-            math.atan(0.5 * camera.sensor_mm[1] / camera.focal_mm),
-        )
-        plot_run(out / "demo.png", history, summary, half)
+        plot_run(out / "demo.png", history, summary, half_frame(daemon.config))
         print(f"plot                             {out / 'demo.png'}")
     print(f"check the log: gimbal replay {summary['log']} --verify")
     return 1 if summary["faults"] else 0

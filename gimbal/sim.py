@@ -10,7 +10,7 @@ from typing import Any
 from gimbal.config.load import CONFIGS, Loaded, load_rig, load_scenario
 from gimbal.config.scenario import Scenario
 from gimbal.errors import UsageError
-from gimbal.loop.lockstep import check_mode, check_seconds, run_lockstep
+from gimbal.loop.lockstep import check_mode, check_seconds, half_frame, run_lockstep
 from gimbal.output import check_writable, write_json
 
 NOT_AVERAGED = ("scenario", "rig", "mode", "seconds", "seed", "ticks", "config_hash", "version", "faults")
@@ -125,6 +125,6 @@ def sim_command(args: argparse.Namespace) -> int:
     if args.plot:
         from gimbal.plots import plot_run
 
-        plot_run(args.plot, history[-1], row)
+        plot_run(args.plot, history[-1], row, half_frame(load_rig(row["rig"] if not args.rig else args.rig).config))
         print(f"  plot           {args.plot}")
     return 1 if row["faults"] else 0

@@ -145,6 +145,8 @@ def run_lockstep(
             status = rig.write(command)
             if status != 0:
                 raise RuntimeError(f"rig.write returned status {status} at tick {tick}: the run ends in rig.safe()")
+            if tick == 0:
+                started = time.perf_counter()  # what the first tick compiled is no part of the speed
             if progress is not None and tick % 1000 == 999:
                 progress(tick + 1, ticks)
     finally:
@@ -163,7 +165,7 @@ def run_lockstep(
         "config_hash": config_hash,
         "version": gimbal.__version__,
         "faults": faults,
-        "realtime_factor": ticks * dt_s / elapsed,
+        "realtime_factor": (ticks - 1) * dt_s / elapsed if ticks > 1 else None,
     }
     if keep is not None:
         keep.append(history)
@@ -173,8 +175,7 @@ def run_lockstep(
 def _picture(rig: RigConfig, h: np.ndarray, mode: str, has_truth: bool) -> dict[str, Any]:
     if not has_truth:
         return dict(EMPTY)
-    camera = rig.camera
-    half = tuple(math.atan(0.5 * size / camera.focal_mm) for size in camera.sensor_mm)
+    half = half_frame(rig)
     framing = (rig.targeting.framing_right_deg * DEG, rig.targeting.framing_down_deg * DEG)
     target = h["target_pos_N"] if np.isfinite(h["target_pos_N"]).all() else None
     return picture_metrics(
@@ -188,6 +189,12 @@ def _picture(rig: RigConfig, h: np.ndarray, mode: str, has_truth: bool) -> dict[
         framing,
         (half[0], half[1]),
     )
+
+
+def half_frame(rig: RigConfig) -> tuple[float, float]:
+    """Half angles of view, horizontal and vertical, rad."""
+    width, height = rig.camera.sensor_mm
+    return math.atan(0.5 * width / rig.camera.focal_mm), math.atan(0.5 * height / rig.camera.focal_mm)
 
 
 def plain_pid(rig: RigConfig) -> RigConfig:

@@ -20,12 +20,17 @@ demo: $(STAMP)
 	$(BIN)/python -m gimbal demo --seconds $(DEMO_SECONDS) --out $(DEMO_DIR) $(if $(TRACK),--track $(TRACK))
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest --benchmark-skip
-	
+	$(BIN)/python -m gimbal warmup
+	$(BIN)/python -m pytest tests -n 2 --dist loadfile --benchmark-skip
+	$(BIN)/python -m pytest hil_tests --benchmark-skip
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+hil: $(STAMP)
+	$(BIN)/python -m pytest hil_tests --benchmark-skip
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only

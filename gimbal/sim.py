@@ -125,6 +125,11 @@ def sim_command(args: argparse.Namespace) -> int:
     if args.plot:
         from gimbal.plots import plot_run
 
-        plot_run(args.plot, history[-1], row, half_frame(load_rig(row["rig"] if not args.rig else args.rig).config))
+        plot_run(
+            args.plot,
+            history[-1],
+            row,
+            half_frame(load_rig(args.rig or load_scenario(args.scenario).config.rig).config),
+        )
         print(f"  plot           {args.plot}")
     return 1 if row["faults"] else 0

@@ -8,6 +8,8 @@ specific force = accel - ba - noise.
 
 from __future__ import annotations
 
+import math
+
 from gimbal.estimation.layout import (
     BA,
     BG,
@@ -221,12 +223,13 @@ def update_row(s, residual, variance):
 def subtract(s, total, residual):
     """dx and P after a scalar measurement whose P h is in ph and whose innovation has the variance total."""
     P, ph, dx = s["P"], s["ph"], s["dx"]
-    gain = 1.0 / total
+    root = 1.0 / math.sqrt(total)
     for i in range(N):
-        k = ph[i] * gain
-        dx[i] += k * residual
+        ph[i] *= root
+        dx[i] += ph[i] * root * residual
+    for i in range(N):
         for j in range(N):
-            P[i, j] -= ph[i] * ph[j] * gain
+            P[i, j] -= ph[i] * ph[j]  # the same product both ways: P stays exactly symmetric
 
 
 @kernel

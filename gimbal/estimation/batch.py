@@ -43,6 +43,8 @@ def run(params, state, gyro, accel, mag, dt, fix_k, fix_ns, fixes, out_q, out_bg
     s = state[0]
     estimate_reset(p, s)
     j = 0
+    tilt = 0.0
+    heading = 0.0
     for k in range(gyro.shape[0]):
         g = (gyro[k, 0], gyro[k, 1], gyro[k, 2])
         a = (accel[k, 0], accel[k, 1], accel[k, 2])
@@ -53,7 +55,7 @@ def run(params, state, gyro, accel, mag, dt, fix_k, fix_ns, fixes, out_q, out_bg
             j += 1
         if mag.shape[0] > 0:
             mag_sample(s, (mag[k, 0], mag[k, 1], mag[k, 2]))
-        epoch = s["epoch_ns"]
+        epoch, phase = s["epoch_ns"], s["phase"]
         work(p, s)
         if mag.shape[0] > 0 and s["epoch_ns"] != epoch and not s["status"] & COARSE:
             use_field(p, s)
@@ -62,8 +64,11 @@ def run(params, state, gyro, accel, mag, dt, fix_k, fix_ns, fixes, out_q, out_bg
             out_q[k, i] = s["q"][i]
         for i in range(3):
             out_bg[k, i] = s["x"][BG + i]
-        out_std[k, 0] = math.sqrt(0.5 * (s["P"][0, 0] + s["P"][1, 1]))
-        out_std[k, 1] = math.sqrt(s["P"][2, 2] + s["heading_var"])
+        if s["phase"] != phase or k < 2 or s["status"] & COARSE:  # only then has P changed
+            tilt = math.sqrt(0.5 * (s["P"][0, 0] + s["P"][1, 1]))
+            heading = math.sqrt(s["P"][2, 2] + s["heading_var"])
+        out_std[k, 0] = tilt
+        out_std[k, 1] = heading
         out_status[k] = s["status"]
 
 

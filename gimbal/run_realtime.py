@@ -55,7 +55,7 @@ def _explain(error: Exception) -> str:
 def _run(spec: dict[str, Any], board: Board) -> None:
     board["phase"] = Phase.COMPILING
     params, state, step = _compiled(spec, board)
-    from gimbal.clock import SPIN_LEAD_NS, MonotonicClock
+    from gimbal.clock import MonotonicClock, spin_lead_ns
     from gimbal.config.load import load_rig
     from gimbal.loop.process import run_loop
     from gimbal.params_file import save_params
@@ -80,7 +80,7 @@ def _run(spec: dict[str, Any], board: Board) -> None:
         inbox = InboxReader(instance.segment(spec["name"], "inbox"))
         report = realtime.acquire()
         board.report = json.dumps(report.as_dict() | {"devices": rig.identities})
-        clock = MonotonicClock(period_ns, min(SPIN_LEAD_NS, period_ns // 5) if report.spin else 0)
+        clock = MonotonicClock(period_ns, spin_lead_ns(period_ns, prefetch=True) if report.spin else 0)
         board["start_cpu_ns"] = time.process_time_ns()
         board["phase"] = Phase.RUNNING
         clock.start()

@@ -28,7 +28,7 @@ class Phase(enum.IntEnum):
     FAILED = 5
 
 
-_HISTOGRAM = np.dtype([("bins", "i8", BINS + 1), ("max_ns", "i8"), ("count", "i8")])
+_HISTOGRAM = np.dtype([("bins", "i8", BINS + 1), ("max_ns", "i8")])
 
 BOARD = np.dtype(
     [
@@ -55,19 +55,20 @@ HISTOGRAMS = ("wake", "work", "latency", "written")
 
 
 class Histogram:
-    """Adds durations in ns to 1 us bins without allocating: about 0.2 us a call."""
+    """Adds durations in ns to 1 us bins without allocating."""
 
-    __slots__ = ("bins", "tail")
+    __slots__ = ("bins", "tail", "largest")
 
     def __init__(self, record: np.ndarray) -> None:
         self.bins = record["bins"].reshape(-1).view(np.int64).data
-        self.tail = record
+        self.tail = record["max_ns"].data
+        self.largest = int(record["max_ns"][0])
 
     def add(self, duration_ns: int) -> None:
         index = duration_ns // 1000
         self.bins[index if 0 <= index < BINS else (BINS if index > 0 else 0)] += 1
-        if duration_ns > self.tail["max_ns"]:
-            self.tail["max_ns"] = duration_ns
+        if duration_ns > self.largest:
+            self.largest = self.tail[0] = duration_ns
 
 
 def percentiles(record: np.ndarray) -> dict[str, float] | None:

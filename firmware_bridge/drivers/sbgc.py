@@ -122,7 +122,7 @@ class Sbgc(GimbalDriver):
         fields = codec.decode(codec.BOARD_INFO_3, third, False) if third else None
         if fields is not None:
             serial = fields[0].hex()
-            self.quaternions = bool(fields[17] & codec.HAS_QUAT_CONTROL) and self._firmware >= _WITH_QUAT
+            self.quaternions = bool(fields[18] & codec.HAS_QUAT_CONTROL) and self._firmware >= _WITH_QUAT
         firmware = f"{self._firmware // 1000}.{self._firmware // 10 % 100:02d}.{self._firmware % 10}"
         return Identity("sbgc", f"board {info[0] / 10:.1f}", firmware, serial)
 

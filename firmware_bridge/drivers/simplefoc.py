@@ -224,11 +224,11 @@ class Simplefoc(LineMotor):
         codec = self.codec
         filled = codec.feed(data, feedback, min(self._asked_ns, self.transport.arrival_ns))
         for axis in range(self.n_axes):
-            enabled = codec.enabled[axis]
-            if self._mode[axis] and enabled == 0 and self._was_enabled[axis] and self.armed:
+            enabled, mode = codec.enabled[axis], self._mode[axis]
+            if mode and enabled == 0 and self._was_enabled[axis] and self.armed:
                 self._latched[axis] = _NOT_READY  # it was switched off by the sketch or a driver's fault
-            self._was_enabled[axis] = bool(enabled) and self._mode[axis] != 0
-            ready = enabled == 1 and codec.motion_mode[axis] == self._mode[axis] - 1
-            feedback["fault"][axis] = self._latched[axis]
-            feedback["mode"][axis] = -1 if self._latched[axis] else self._mode[axis] if ready else 0
+            self._was_enabled[axis] = bool(enabled) and mode != 0
+            latched = self._latched[axis]
+            ready = enabled == 1 and codec.motion_mode[axis] == mode - 1
+            codec.shown[axis] = (latched, -1) if latched else (0, mode if ready else 0)
         return filled

@@ -8,6 +8,7 @@ src/communication/{Commander.cpp,commands.h}, common/base_classes/FOCMotor.cpp a
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from firmware_bridge.interface import Counters
 
 MAX_LINE = 20  # the device's buffer, with the line's end: longer ones vanish without an answer
 _MAX_REPLY = 120
+# Plain decimal numbers as the device prints them: nothing else that float() would take.
+_READING = re.compile(rb"-?[0-9]{1,9}(?:\.[0-9]{1,9})?(?:;-?[0-9]{1,9}(?:\.[0-9]{1,9})?){0,6}").fullmatch
 _BIG = 1e6
 TORQUE, RATE, ANGLE = 0, 1, 2  # of the command MC
 MOTION_WORDS = {b"torque": TORQUE, b"vel": RATE, b"angle": ANGLE}
@@ -68,7 +71,9 @@ class Gate:
         if before is None:
             return False
         g = self.gates
-        dt = min(0.2, max(0.0, (t_ns - before_ns) * 1e-9))
+        dt = (t_ns - before_ns) * 1e-9
+        if not 0.0 <= dt <= 0.2:
+            dt = 0.0 if dt < 0.0 else 0.2
         rate_step = g.rate_step_rad_s + g.max_accel_rad_s2 * dt
         if abs(now[1] - before[1]) > rate_step:
             return False
@@ -95,6 +100,7 @@ class SimplefocCodec:
         self.scan: dict[bytes, bytes] = {}  # letter -> label
         self.verbose_ok = False
         self.echo_ok = [True] * n  # the newest target came back as sent
+        self.shown: list[tuple[int, int]] = [(0, 0)] * n  # fault and mode of the rows, by the driver
         self._rate = [0.0] * n
         self._sent = [0.0] * n
         self._tail = b""
@@ -182,16 +188,15 @@ class SimplefocCodec:
 
     def _reading(self, axis: int, text: bytes, feedback: np.ndarray, t_ns: int) -> int:
         """target; Vq; Vd; Iq; Id (A); velocity; angle."""
-        values = [_number(word) for word in text.split(b";")]
-        if any(value is None for value in values):
+        if _READING(text) is None:
             self.counters.garbage_bytes += len(text)
             return 0
-        if len(values) != 7 or not self.asked[axis]:
+        if text.count(b";") != 6 or not self.asked[axis]:
             self.counters.unknown_frames += 1  # a part only, or a second answer to one question
             return 0
         self.asked[axis] = False
-        target, volts, _, current, _, rate, angle = (value or 0.0 for value in values)
-        expected = target if self.motion_mode[axis] == TORQUE else current
+        target, volts, _, current, _, rate, angle = map(float, text.split(b";"))
+        expected = target
         if self.resistance is not None:  # no current is measured: what voltage and speed make of it
             current = (volts - self.torque_constant * rate) / self.resistance
             expected = (expected - self.torque_constant * rate) / self.resistance
@@ -201,7 +206,8 @@ class SimplefocCodec:
             self.counters.bad_values += 1
             return 0
         self._rate[axis] = rate
-        feedback[axis] = (1, t_ns, angle, rate, current * self.torque_constant, current, 0.0, 0.0, 0, 0)
+        feedback[axis] = (1, t_ns, angle, rate, current * self.torque_constant, current, 0.0, 0.0,
+                          *self.shown[axis])  # fmt: skip
         self.counters.rows += 1
         return 1
 

@@ -296,7 +296,7 @@ class DynamixelEmulator(Emulator):
     def _fast_answer(self, wanted: list[tuple[int, int, int]], now_ns: int) -> None:
         total = 3 - 2 + sum(size + 4 for _, _, size in wanted)
         packet = b"\xff\xff\xfd\x00\xfe" + total.to_bytes(2, "little") + b"\x55"
-        first = True
+        crc, checked, first = 0, 0, True
         for device, address, size in wanted:
             servo = self._present(device, now_ns)
             data = None if servo is None or servo.table[68] < 1 else servo.read(address, size)
@@ -304,7 +304,9 @@ class DynamixelEmulator(Emulator):
                 break
             alert = servo.measure(now_ns)
             packet += bytes((alert, device)) + (servo.read(address, size) or b"")
-            packet += _crc(packet).to_bytes(2, "little")
+            crc = _crc(packet[checked:], crc)  # running on
+            checked = len(packet)
+            packet += crc.to_bytes(2, "little")
             first = False
         if not first:
             delay_ns = self.servos[wanted[0][0]].table[9] * 2000
@@ -331,8 +333,8 @@ def _crc_of_byte(byte: int) -> int:
 _CRC_OF = tuple(_crc_of_byte(byte) for byte in range(256))
 
 
-def _crc(data: bytes) -> int:
-    crc = 0
+def _crc(data: bytes, crc: int = 0) -> int:
+    table = _CRC_OF
     for byte in data:
-        crc = (crc << 8 & 0xFFFF) ^ _CRC_OF[crc >> 8 ^ byte]
+        crc = (crc << 8 & 0xFFFF) ^ table[crc >> 8 ^ byte]
     return crc

@@ -1,0 +1,90 @@
+"""Cost of one axis's cycle in the ODrive, VESC, SimpleFOC and Dynamixel drivers: all of command(), all of poll().
+
+``python -m pytest tests/benchmarks/test_motor_cycles.py --benchmark-only -s`` prints µs an axis.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from firmware_bridge.transport import memory_pair
+from tests.contract.bridge_bench import Bench, make_bench
+
+NAMES = ("odrive", "vesc", "simplefoc", "dynamixel")
+
+
+def armed(name: str) -> Bench:
+    bench = make_bench(name)
+    bench.open()
+    bench.driver.arm()
+    bench.cycle(1, torque=0.1, ms=60)
+    return bench
+
+
+def answers(bench: Bench) -> list[bytes]:
+    """What the device sends in a cycle of torque commands, as it is read."""
+    chunks: list[bytes] = []
+    read = bench.transport.read_into
+
+    def keep(buffer: memoryview) -> int:
+        n = read(buffer)
+        if n > 0:
+            chunks.append(bytes(buffer[:n]))
+        return n
+
+    bench.transport.read_into = keep  # type: ignore[method-assign]
+    bench.cycle(1, torque=0.1, ms=8)
+    bench.transport.read_into = read  # type: ignore[method-assign]
+    return chunks
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_command(benchmark, name):
+    bench = armed(name)
+    _, near = memory_pair(bench.clock)
+    near._send = len  # type: ignore[method-assign]  # a line that takes all
+    bench.driver.transport = near
+    n = bench.n
+    torques, zeros, modes = [0.1, -0.2, 0.3][:n], [0.0] * n, [1] * n
+    bench.driver.options["watchdog_ms"] = 1e6
+
+    def command() -> int:
+        return bench.driver.command(modes, torques, zeros, zeros)
+
+    benchmark(command)
+    print(f"{name}: command {benchmark.stats.stats.median / n * 1e6:.1f} us an axis")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parse(benchmark, name):
+    bench = armed(name)
+    data = max(answers(bench), key=len)
+    rows = np.zeros_like(bench.rows)
+    codec, feed = bench.driver.codec, bench.driver._feed
+    pending, asked = getattr(codec, "pending", None), getattr(codec, "asked", None)
+    del pending
+
+    def parse() -> int:
+        if name == "odrive":
+            codec.pending = ("feedback", 0)
+        elif asked is not None:
+            asked[0] = True
+        return feed(data, rows)
+
+    assert parse() in (0, bench.n)
+    benchmark(parse)
+    print(f"{name}: parse {benchmark.stats.stats.median / bench.n * 1e6:.1f} us an axis ({len(data)} bytes)")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_emulator_keeps_up(name):
+    """One cycle of the emulator, physics of three free axes included, against the cycle's own time."""
+    bench = armed(name)
+    bench.cycle(1, torque=0.0, ms=20)
+    start = time.perf_counter()
+    bench.cycle(1, torque=0.0, ms=200)
+    spent = (time.perf_counter() - start) / 200
+    print(f"{name}: {spent * 1e6:.0f} us a cycle of {bench.setup.period_ms:g} ms, driver, emulator and free axes")

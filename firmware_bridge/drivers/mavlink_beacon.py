@@ -124,6 +124,9 @@ class MavlinkBeacon(GatedPosition):
 
     def _give(self, ms: int, arrival_ns: int, place: tuple[float, float, float], vel: tuple[float, ...], has_vel: bool,
               std: float) -> None:  # fmt: skip
+        if ms >= 1 << 42:  # a hundred years
+            self.counters.bad_values += 1
+            return
         last = self._last
         if last is not None and 0 <= last[0] - ms < 10_000:
             t_ns = last[1] - (last[0] - ms) * 1_000_000  # repeated or late: the clock is not asked

@@ -69,7 +69,8 @@ def vector(value: bytes) -> tuple[float, float, float] | None:
 def time_ns(descriptor: int, value: bytes) -> int:
     """Device time of the packet; -1 when the field is another's or says that it isn't valid."""
     if descriptor == REFERENCE_TIME and len(value) == 8:
-        return int.from_bytes(value, "big")
+        ns = int.from_bytes(value, "big")
+        return ns if ns < 1 << 62 else -1
     if descriptor == GPS_TIME and len(value) == 12:
         seconds = struct.unpack_from(">d", value)[0]
         return int(seconds * 1e9) if 0 <= seconds < 1e9 else -1

@@ -230,6 +230,13 @@ class Device(Section):
     options: dict[str, bool | int | float | str] = {}
 
 
+class InnerLoop(Section):
+    """A gimbal board that stabilises the camera itself: what our loop sends it."""
+
+    command: Literal["rate", "attitude"] = "rate"  # rates about the camera's axes, or the setpoint's quaternion
+    carrier_feed: bool = True  # tell the board how its mount moves
+
+
 class Rig(Section):
     name: str
     loop_rate_hz: Annotated[float, Field(ge=50, le=4000)]
@@ -253,6 +260,7 @@ class Rig(Section):
     estimation: Estimation = Estimation()
     targeting: Targeting = Targeting()
     safety: Safety = Safety()
+    inner_loop: InnerLoop | None = None
     devices: dict[str, Device] = {}
 
     @model_validator(mode="after")

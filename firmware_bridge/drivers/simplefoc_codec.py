@@ -19,7 +19,9 @@ from firmware_bridge.interface import Counters
 MAX_LINE = 20  # the device's buffer, with the line's end: longer ones vanish without an answer
 _MAX_REPLY = 120
 # Plain decimal numbers as the device prints them: nothing else that float() would take.
-_READING = re.compile(rb"-?[0-9]{1,9}(?:\.[0-9]{1,9})?(?:;-?[0-9]{1,9}(?:\.[0-9]{1,9})?){0,6}").fullmatch
+_NUMBER = rb"(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)"
+_ONE = re.compile(_NUMBER).fullmatch
+_SEVEN = re.compile(b";".join([_NUMBER] * 7)).fullmatch
 _BIG = 1e6
 TORQUE, RATE, ANGLE = 0, 1, 2  # of the command MC
 MOTION_WORDS = {b"torque": TORQUE, b"vel": RATE, b"angle": ANGLE}
@@ -135,7 +137,7 @@ class SimplefocCodec:
 
     def feed(self, data: bytes, feedback: np.ndarray, t_ns: int) -> int:
         """Take bytes; fill ``feedback`` of the axes whose readings came and passed their gates; returns how many."""
-        lines = (self._tail + data).replace(b"\r", b"\n").split(b"\n")
+        lines = (self._tail + data).split(b"\r\n")  # println's end; a line that lost it spoils its neighbour too
         tail = lines.pop()
         if len(tail) > _MAX_REPLY:
             self.counters.garbage_bytes += len(tail)
@@ -188,14 +190,16 @@ class SimplefocCodec:
 
     def _reading(self, axis: int, text: bytes, feedback: np.ndarray, t_ns: int) -> int:
         """target; Vq; Vd; Iq; Id (A); velocity; angle."""
-        if _READING(text) is None:
-            self.counters.garbage_bytes += len(text)
+        found = _SEVEN(text)
+        if found is None:
+            if _ONE(text) is None:
+                self.counters.garbage_bytes += len(text)
             return 0
-        if text.count(b";") != 6 or not self.asked[axis]:
-            self.counters.unknown_frames += 1  # a part only, or a second answer to one question
+        if not self.asked[axis]:
+            self.counters.unknown_frames += 1  # a second answer to one question
             return 0
         self.asked[axis] = False
-        target, volts, _, current, _, rate, angle = map(float, text.split(b";"))
+        target, volts, _, current, _, rate, angle = map(float, found.groups())
         expected = target
         if self.resistance is not None:  # no current is measured: what voltage and speed make of it
             current = (volts - self.torque_constant * rate) / self.resistance
@@ -223,9 +227,4 @@ def read_stream(line: bytes, fields: str) -> dict[str, float] | None:
 
 
 def _number(text: bytes) -> float | None:
-    """A plain decimal number, as the device prints them: nothing else that float() would take."""
-    digits = text[1:] if text[:1] == b"-" else text
-    whole, _, part = digits.partition(b".")
-    if not whole.isdigit() or (part and not part.isdigit()) or len(digits) > 16:
-        return None
-    return float(text)
+    return float(text) if _ONE(text) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from gimbal.config.schema import Rig
 from gimbal.control.allocation import NOTCHES
 from gimbal.control.disturbance import LINE
 from gimbal.estimation.profiles import default_params as estimation_params
+from gimbal.estimation.profiles import sensor_params
 from gimbal.frames import AXES, AXIS_INDEX
 from gimbal.kernels.filters import lowpass_coefficients, notch_coefficients
 from gimbal.kernels.quat import q_from_euler, q_rotate
@@ -38,6 +40,7 @@ def pack_params(rig: Rig, *, start_armed: bool = False) -> np.ndarray:
         order=order,
         bleed_s=3.0,
         antenna_B=rig.gnss.antenna_m,
+        **_imu_figures(rig),
     )[0]
     p["tracker"] = tracker_params(
         model=rig.targeting.model, coast_s=rig.targeting.coast_s, lost_s=rig.targeting.lost_s
@@ -48,6 +51,19 @@ def pack_params(rig: Rig, *, start_armed: bool = False) -> np.ndarray:
     _pack_limits(p["limits"], rig)
     _pack_supervisor(p["supervisor"], rig, start_armed)
     return params
+
+
+def _imu_figures(rig: Rig) -> dict[str, Any]:
+    imu = rig.imu
+    return sensor_params(
+        gyro_noise=imu.gyro_noise_deg_s_rtHz * DEG,
+        gyro_bias=imu.gyro_bias_deg_s * DEG,
+        gyro_in_run=imu.gyro_in_run_deg_h * DEG / 3600.0,
+        gyro_scale=imu.gyro_scale,
+        misalignment=imu.misalignment_deg * DEG,
+        accel_noise=imu.accel_noise_ug_rtHz * 1e-6 * G0,
+        accel_bias=imu.accel_bias_mg * 1e-3 * G0,
+    )
 
 
 def _pack_imu(p: np.void, rig: Rig) -> None:

@@ -30,8 +30,8 @@ from gimbal.records import MEAS, Arm, Mode
 from gimbal.sensors.encoders import ENCODER_STATE, measure_joints
 from gimbal.sensors.imu import IMU_PARAMS, IMU_STATE, measure_imu
 from gimbal.targeting.arbiter import ARBITER_PARAMS, ARBITER_STATE, arbitrate
-from gimbal.targeting.modes import MODES_PARAMS, MODES_STATE, choose_goal, pursuit
-from gimbal.targeting.profile import PROFILE_PARAMS, PROFILE_STATE, profile, profile_reset
+from gimbal.targeting.modes import MODES_PARAMS, MODES_STATE, choose_goal, modes_turn, pursuit
+from gimbal.targeting.profile import PROFILE_PARAMS, PROFILE_STATE, profile, profile_reset, profile_turn
 from gimbal.targeting.tracker import TRACKER_PARAMS, TRACKER_STATE, track
 
 PARAMS = np.dtype(
@@ -161,6 +161,9 @@ def step(params, state, sense, inbox, command, row):
     estimate(p["estimation"], s["estimation"], r["sense"], meas, nav)
     q_NC = smooth_attitude(nav)
     rate_C = load3(nav["omega_NC_C_est"])
+    if nav["heading_step"] != 0.0:  # north was found: what is held in N turns with it, the camera doesn't
+        profile_turn(s["profile"], nav["heading_step"])
+        modes_turn(s["modes"], nav["heading_step"])
 
     # targeting: who asks for what, where the target will be, and a setpoint without jumps
     arbitrate(p["arbiter"], s["arbiter"], now_ns, r["inbox"])

@@ -13,7 +13,19 @@ import numpy as np
 from gimbal.faults import Code
 from gimbal.kernels.build import kernel
 from gimbal.kernels.joints import q_from_joints
-from gimbal.kernels.quat import load3, load4, q_integrate, q_level, q_mul, q_rotate, q_unrotate, store3, store4, sub3
+from gimbal.kernels.quat import (
+    load3,
+    load4,
+    q_axis,
+    q_integrate,
+    q_level,
+    q_mul,
+    q_rotate,
+    q_unrotate,
+    store3,
+    store4,
+    sub3,
+)
 from gimbal.records import Mode, TargetStatus
 from gimbal.targeting.framing import level_goal
 
@@ -46,6 +58,12 @@ def _hold(s, q):
     x = q_rotate(q, (1.0, 0.0, 0.0))
     store4(s["q_hold"], q_level(x, s["bank"]))
     s["held"] = 1
+
+
+@kernel
+def modes_turn(s, heading_step):
+    """As profile_turn, for the direction that is held."""
+    store4(s["q_hold"], q_mul(q_axis(2, heading_step), load4(s["q_hold"])))
 
 
 @kernel

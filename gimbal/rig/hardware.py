@@ -171,6 +171,11 @@ class HardwareRig:
                         "(the rig's own) or 'beacon' (the subject's). Rename the section."
                     )
                 kind = name
+            if kind == "gimbal":
+                raise UsageError(
+                    f"rig {self.config.name!r}: devices.{name} ({device.driver}) closes its own loop, and this version "
+                    "can't fly such a board yet. Use a rig with motor controllers, such as 'torque'."
+                )
             lines.append(Line(name, device.driver, kind, self.ports.get(name) or device.port))
         self._need(lines)
         return lines

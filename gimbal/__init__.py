@@ -1,4 +1,4 @@
-"""Host software of a three-axis camera gimbal. The public functions are in docs/contract.md; they load when first used."""
+"""Host software of a three-axis camera gimbal. Public functions: docs/contract.md; they load when first used."""
 
 from __future__ import annotations
 

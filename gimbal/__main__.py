@@ -32,7 +32,7 @@ def _add_sim(commands: argparse._SubParsersAction) -> None:
         commands,
         "sim",
         "lock-step simulation, faster than real time",
-        "  gimbal sim speedflight\n  gimbal sim configs/scenarios/speedflight.toml --mode track --track jump.csv --plot p.png\n",
+        "  gimbal sim speedflight\n  gimbal sim speedflight --mode track --track jump.csv --plot p.png\n",
     )
     p.add_argument("scenario", nargs="?", help="a path, or a name in configs/scenarios/")
     p.add_argument("--all", action="store_true", help="every scenario, full controller and plain PID")

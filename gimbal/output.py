@@ -37,7 +37,8 @@ def check_writable(path: str | None, what: str) -> None:
             os.unlink(probe)
     except OSError as error:
         raise UsageError(
-            f"{what} {file} can't be written: {error.strerror}. Free the disk, change its permissions, or name another place."
+            f"{what} {file} can't be written: {error.strerror}. Free the disk, change its permissions, "
+            "or name another place."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Where the camera must look so that the subject stands at the framing point, horizon level, and how fast that turns."""
+"""Where the camera must look to show the subject at the framing point, horizon level, and how fast that turns."""
 
 from __future__ import annotations
 

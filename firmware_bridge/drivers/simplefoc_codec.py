@@ -19,9 +19,9 @@ from firmware_bridge.interface import Counters
 MAX_LINE = 20  # the device's buffer, with the line's end: longer ones vanish without an answer
 _MAX_REPLY = 120
 # Plain decimal numbers as the device prints them: nothing else that float() would take.
-_NUMBER = rb"(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)"
+_NUMBER = r"(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)"
 _ONE = re.compile(_NUMBER).fullmatch
-_SEVEN = re.compile(b";".join([_NUMBER] * 7)).fullmatch
+_SEVEN = re.compile(";".join([_NUMBER] * 7)).fullmatch
 _BIG = 1e6
 TORQUE, RATE, ANGLE = 0, 1, 2  # of the command MC
 MOTION_WORDS = {b"torque": TORQUE, b"vel": RATE, b"angle": ANGLE}
@@ -190,9 +190,10 @@ class SimplefocCodec:
 
     def _reading(self, axis: int, text: bytes, feedback: np.ndarray, t_ns: int) -> int:
         """target; Vq; Vd; Iq; Id (A); velocity; angle."""
-        found = _SEVEN(text)
+        words = text.decode("latin1")  # float() reads str three times as fast as bytes
+        found = _SEVEN(words)
         if found is None:
-            if _ONE(text) is None:
+            if _ONE(words) is None:
                 self.counters.garbage_bytes += len(text)
             return 0
         if not self.asked[axis]:
@@ -227,4 +228,5 @@ def read_stream(line: bytes, fields: str) -> dict[str, float] | None:
 
 
 def _number(text: bytes) -> float | None:
-    return float(text) if _ONE(text) else None
+    words = text.decode("latin1")
+    return float(words) if _ONE(words) else None

@@ -182,7 +182,7 @@ def test_samples_are_dated_by_the_devices_clock(name, ppm):
     true = np.array(taken)
     after = np.clip(np.searchsorted(true, rows["t_ns"]), 1, len(true) - 1)
     error_ns = np.minimum(np.abs(rows["t_ns"] - true[after - 1]), np.abs(rows["t_ns"] - true[after]))
-    limit = 1_200_000 if name == "witmotion" else 700_000  # WitMotion's clock counts whole ms
+    limit = 2_000_000 if name == "witmotion" else 700_000  # its clock counts whole ms, and so does the poll
     assert len(rows) > 100 and error_ns.max() < limit
     assert (np.diff(rows["t_ns"]) > 0).all() and (rows["t_ns"] <= rows["arrival_ns"]).all()
 

@@ -71,17 +71,26 @@ class ClockSync:
             self._fit()
 
     def _fit(self) -> None:
-        t0 = self._minima[0][0]
-        n = len(self._minima)
-        ts = [t - t0 for t, _ in self._minima]
-        os = [o for _, o in self._minima]
-        mean_t, mean_o = sum(ts) / n, sum(os) / n
-        spread = sum((t - mean_t) ** 2 for t in ts)
-        drift = sum((t - mean_t) * (o - mean_o) for t, o in zip(ts, os)) / spread if spread else 0.0
-        drift = max(-self.max_drift, min(self.max_drift, drift))
-        # The line lies below all minima: through the one that is lowest against it.
-        lowest = min(o - drift * t for t, o in zip(ts, os))
-        self._line = (t0, int(lowest), drift)
+        """The line below all minima with the least sum of distances: the edge of their lower convex hull under their
+        mean time. A window in which every arrival was late (a stall, a start) lies above it and doesn't tilt it, as it
+        would a mean square fit."""
+        hull: list[tuple[int, int]] = []
+        for point in self._minima:
+            while len(hull) > 1 and _turns_down(hull[-2], hull[-1], point):
+                hull.pop()
+            hull.append(point)
+        mean_t = sum(t for t, _ in self._minima) / len(self._minima)
+        (t0, o0), (t1, o1) = next(edge for edge in zip(hull, hull[1:]) if edge[1][0] >= mean_t)
+        drift = (o1 - o0) / (t1 - t0)
+        if abs(drift) > self.max_drift:  # not believed: the newest of the two still is
+            drift = max(-self.max_drift, min(self.max_drift, drift))
+            t0, o0 = t1, o1
+        self._line = (t0, o0, drift)
+
+
+def _turns_down(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> bool:
+    """b does not lie below the line from a to c."""
+    return (b[1] - a[1]) * (c[0] - a[0]) >= (c[1] - a[1]) * (b[0] - a[0])
 
 
 class TowSync:

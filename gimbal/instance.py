@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gimbal.errors import GimbalError, UsageError
 
+SOCKET_PATH_BYTES = 100  # the kernel allows 107
 SERVICE_FOLDER = Path("/run/gimbal")  # the service unit's RuntimeDirectory
 
 
@@ -61,7 +62,14 @@ def segment(rig_name: str, part: str) -> str:
 
 
 def socket_path(rig_name: str) -> Path:
-    return runtime_dir() / f"{safe_name(rig_name)}.sock"
+    """Where the rig's daemon listens. Raises GimbalError where the path is longer than a socket's may be."""
+    path = runtime_dir() / f"{safe_name(rig_name)}.sock"
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
+        raise GimbalError(
+            f"The control socket's path {path} is longer than the {SOCKET_PATH_BYTES} bytes a socket's may have. "
+            "Name a shorter folder in the environment variable GIMBAL_RUNTIME_DIR."
+        )
+    return path
 
 
 def segment_of_socket(path: Path, part: str) -> str:

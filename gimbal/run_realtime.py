@@ -82,6 +82,7 @@ def _run(spec: dict[str, Any], board: Board) -> None:
         board.report = json.dumps(report.as_dict() | {"devices": rig.identities})
         clock = MonotonicClock(period_ns, spin_lead_ns(period_ns, prefetch=True) if report.spin else 0)
         board["start_cpu_ns"] = time.process_time_ns()
+        rig.discard_stale()
         board["phase"] = Phase.RUNNING
         clock.start()
         run_loop(rig, step, params, state, clock=clock, ring=ring, states=states, inbox=inbox, board=board)

@@ -225,6 +225,11 @@ class HardwareRig:
                 f"it in the rig file: safety.accept_no_watchdog = [{line.driver_name!r}]."
             )
 
+    def discard_stale(self) -> None:
+        """Throw away what has piled up since ``open``, just before the loop: its first tick reads the present."""
+        for line in self.lines:
+            line.driver.transport.discard_input()
+
     # In the loop: nothing raises, nothing blocks.
 
     def read(self, sense: np.ndarray) -> int:

@@ -331,3 +331,23 @@ def test_mangled_commands_leave_the_emulator_whole(name):
         now += 100_000_000
         emulator.out.clear()
     assert np.isfinite(bench.physics.state(now).euler_rad).all()
+
+
+@pytest.mark.parametrize("rig", ["sbgc", "storm32", "mavlink"])
+def test_the_rig_files_fit_their_lines(rig):
+    import tomllib
+    from pathlib import Path
+
+    from firmware_bridge import registry
+
+    text = (Path(__file__).resolve().parents[2] / f"configs/rigs/{rig}.toml").read_text()
+    config = tomllib.loads(text)
+    device = config["devices"]["gimbal"]
+    driver = registry.create_driver(device["driver"])
+    transport = make_bench(device["driver"]).transport
+    transport.baud = device["baud"]
+    driver.attach(transport, device["options"])
+    driver.capabilities.require_rate(config["loop_rate_hz"], rig)
+    driver.capabilities.require_rate(device["options"]["rate_hz"], rig)
+    watched = device["driver"] == "sbgc"
+    assert watched or device["driver"] in config["safety"]["accept_no_watchdog"]

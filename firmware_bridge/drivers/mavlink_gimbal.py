@@ -15,18 +15,8 @@ import numpy as np
 from firmware_bridge.angles import euler_of, quat_of, signs, unit, wrap
 from firmware_bridge.clock_sync import ClockSync
 from firmware_bridge.errors import DeviceRefused, NoAnswer, WrongDevice
-from firmware_bridge.interface import (
-    GIMBAL_ROW,
-    Capabilities,
-    CarrierState,
-    GimbalDriver,
-    GimbalHas,
-    GimbalLimits,
-    GimbalMode,
-    Identity,
-    Option,
-    Status,
-)
+from firmware_bridge.gimbal_interface import GIMBAL_ROW, CarrierState, GimbalDriver, GimbalHas, GimbalLimits, GimbalMode
+from firmware_bridge.interface import Capabilities, Identity, Option, Status
 from firmware_bridge.mavlink_frames import MavlinkFramer, MavlinkPacker, mavlink
 
 _HEARTBEAT, _ACK, _INFORMATION, _STATUS = 0, 77, 283, 285

@@ -17,18 +17,8 @@ from firmware_bridge.clock_sync import ClockSync
 from firmware_bridge.drivers import sbgc_codec as codec
 from firmware_bridge.errors import DeviceRefused, NoAnswer, WrongDevice
 from firmware_bridge.framing import BinaryFramer
-from firmware_bridge.interface import (
-    GIMBAL_ROW,
-    Capabilities,
-    CarrierState,
-    GimbalDriver,
-    GimbalHas,
-    GimbalLimits,
-    GimbalMode,
-    Identity,
-    Option,
-    Status,
-)
+from firmware_bridge.gimbal_interface import GIMBAL_ROW, CarrierState, GimbalDriver, GimbalHas, GimbalLimits, GimbalMode
+from firmware_bridge.interface import Capabilities, Identity, Option, Status
 
 _FAST_BYTES, _SLOW_BYTES, _SLOW_HZ, _CONTROL_BYTES, _CARRIER_BYTES = 32, 130, 5, 21, 58
 _WITH_CONTROL_CONFIG, _WITH_CUSTOM, _WITH_QUAT = 2610, 2600, 2730

@@ -16,18 +16,8 @@ from firmware_bridge.angles import euler_of, euler_rates, multiply, signs, unit,
 from firmware_bridge.drivers import storm32_codec as codec
 from firmware_bridge.errors import DeviceRefused, NoAnswer, WrongDevice
 from firmware_bridge.framing import BinaryFramer, line_time_s
-from firmware_bridge.interface import (
-    GIMBAL_ROW,
-    BridgeFault,
-    Capabilities,
-    CarrierState,
-    GimbalDriver,
-    GimbalHas,
-    GimbalMode,
-    Identity,
-    Option,
-    Status,
-)
+from firmware_bridge.gimbal_interface import GIMBAL_ROW, CarrierState, GimbalDriver, GimbalHas, GimbalMode
+from firmware_bridge.interface import BridgeFault, Capabilities, Identity, Option, Status
 
 _ASK_BYTES, _ANSWER_BYTES, _SET_BYTES, _LINK_BYTES = 7, 13, 19, 38
 _BOARD_S = 1.5e-3  # the board looks at its serial port once in its own cycle

@@ -50,7 +50,7 @@ class Line:
     def __init__(self, name: str, driver_name: str, kind: str, path: str) -> None:
         self.name, self.driver_name, self.kind, self.path = name, driver_name, kind, path
         self.driver: Any = registry.create_driver(driver_name)
-        self.bit = _LOST_BIT[kind]
+        self.bit = _LOST_BIT.get(kind, 0)
         self.receives_fixes = kind in ("gnss", "beacon")  # lost when silent, too; IMU and motors show their ages
         self.axes: list[int] = []
         self.last_row_ns = 0
@@ -171,11 +171,6 @@ class HardwareRig:
                         "(the rig's own) or 'beacon' (the subject's). Rename the section."
                     )
                 kind = name
-            if kind == "gimbal":
-                raise UsageError(
-                    f"rig {self.config.name!r}: devices.{name} ({device.driver}) closes its own loop, and this version "
-                    "can't fly such a board yet. Use a rig with motor controllers, such as 'torque'."
-                )
             lines.append(Line(name, device.driver, kind, self.ports.get(name) or device.port))
         self._need(lines)
         return lines

@@ -12,7 +12,8 @@ from firmware_bridge.emulators.gimbal_physics import FreeGimbal
 from firmware_bridge.emulators.line import make_line
 from firmware_bridge.emulators.physics import Fix, FreeAxis, StillImu, StraightFlight
 from firmware_bridge.emulators.pty_host import Host, SimClock, Wire
-from firmware_bridge.interface import AXIS_FEEDBACK, FIX_ROW, GIMBAL_ROW, IMU_ROW
+from firmware_bridge.gimbal_interface import GIMBAL_ROW
+from firmware_bridge.interface import AXIS_FEEDBACK, FIX_ROW, IMU_ROW
 from firmware_bridge.transport import MemoryTransport
 from tests.contract.motor_benches import IDS, Setup, setup_of
 from tests.contract.sensor_benches import SensorSetup, sensor_setup, world

@@ -10,7 +10,8 @@ import pytest
 from firmware_bridge import registry
 from firmware_bridge.angles import body_rates, quat_of
 from firmware_bridge.errors import NoAnswer
-from firmware_bridge.interface import CarrierState, GimbalHas, GimbalMode, Status, WrongDevice
+from firmware_bridge.gimbal_interface import CarrierState, GimbalHas, GimbalMode
+from firmware_bridge.interface import Status, WrongDevice
 from tests.contract.bridge_bench import make_bench
 
 GIMBALS = registry.names("gimbal")

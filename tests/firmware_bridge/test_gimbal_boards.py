@@ -18,7 +18,8 @@ from firmware_bridge.emulators.gimbal_physics import FreeGimbal
 from firmware_bridge.emulators.sbgc import SbgcEmulator
 from firmware_bridge.emulators.storm32 import Storm32Emulator
 from firmware_bridge.errors import DeviceRefused, NoAnswer, OptionError, RateError, WrongDevice
-from firmware_bridge.interface import CarrierState, GimbalHas, GimbalMode, Status
+from firmware_bridge.gimbal_interface import CarrierState, GimbalHas, GimbalMode
+from firmware_bridge.interface import Status
 from tests.contract.bridge_bench import make_bench
 
 DEG = math.pi / 180

@@ -158,7 +158,8 @@ class Breaker:
     def _do(self, words: list[str]) -> str | None:
         verb, now = words[0], time.monotonic_ns()
         if verb == "heal":
-            return self._heal(now)
+            self._heal(now)
+            return None
         if verb == "state":
             return json.dumps(self._state())
         if verb in ("fault", "stick", "free", "reverse"):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import signal
 import sys
@@ -18,13 +17,11 @@ import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gimbal import instance
 from gimbal.children import Child
-from gimbal.config.load import Loaded, load_rig, load_scenario
 from gimbal.console_line import LiveLine
 from gimbal.ctl_server import ControlServer
 from gimbal.desk import Desk
@@ -33,117 +30,19 @@ from gimbal.faults import Code
 from gimbal.live import History, final_figures
 from gimbal.loop.board import Board, Phase
 from gimbal.loop.boost import SCAN_S, WorkerBoost
-from gimbal.records import Arm, Mode
+from gimbal.records import Arm
+from gimbal.run_options import Options, check_options
+from gimbal.service import Notifier
 from gimbal.summary import run_summary
 from gimbal.telemetry.inbox import InboxWriter
 from gimbal.telemetry.ring import RingReader
 from gimbal.telemetry.shm import SharedMemoryError, segment_path
 
-MODES = [mode.name.lower() for mode in (Mode.OFF, Mode.LOCK, Mode.RATE, Mode.TRACK, Mode.STOW, Mode.HOME)]
 COMPILE_S = 600.0  # a cold start compiles for seconds of CPU, minutes on a machine that is busy
 OPEN_S = 20.0
 MOTION_MARGIN_S = 60.0  # the emulated carrier flies this much longer than asked: start, arming
-LOG_ROOM_MB = 50
 POLL_S = 0.05
 ARM_RETRY_S, ARM_GIVE_UP_S = 0.5, 30.0
-
-
-@dataclass
-class Options:
-    """``gimbal run``'s arguments, checked."""
-
-    rig: Loaded
-    scenario: Loaded | None
-    track: Path | None
-    seed: int
-    arm: bool
-    mode: str
-    seconds: float | None
-    log: Path | None
-    ports: dict[str, str] = field(default_factory=dict)
-    json: Path | None = None
-
-
-def check_options(args: Namespace) -> Options:
-    """Everything that can be known to be wrong before a process is started.
-
-    Raises:
-        UsageError, ConfigError: bad arguments or files. GimbalError: the log folder can't be used.
-    """
-    if sys.platform != "linux":
-        raise UsageError(f"The daemon runs on Linux; this is {sys.platform}. `gimbal sim` and replay run here.")
-    rig = load_rig(args.rig)
-    scenario = load_scenario(args.emulate) if args.emulate else None
-    track = Path(args.track) if args.track else None
-    if track is not None and scenario is None:
-        raise UsageError("--track names the path of the emulated target: it needs --emulate SCENARIO.")
-    if track is not None and not track.is_file():
-        raise UsageError(f"There is no track file {track}. Give a FlySight CSV or an npz of fixes.")
-    mode = args.mode or (scenario.config.mode if scenario else "lock")
-    if mode not in MODES:
-        raise UsageError(f"--mode {mode!r} is not known: use one of {', '.join(MODES)}.")
-    ports = check_ports(args.port or [], rig.config.devices)
-    return Options(
-        rig, scenario, track, 1 if args.seed is None else args.seed, bool(args.arm), mode, check_seconds(args.seconds),
-        check_log(args.log), ports, check_json(args.json),
-    )  # fmt: skip
-
-
-def check_seconds(seconds: float | None) -> float | None:
-    if seconds is None:
-        return None
-    if not math.isfinite(seconds) or seconds <= 0:
-        raise UsageError(f"--seconds {seconds:g} is no length of time: give a positive number, or leave it out.")
-    return float(seconds)
-
-
-def check_ports(given: list[str], devices: dict[str, Any]) -> dict[str, str]:
-    ports = {}
-    for entry in given:
-        name, equals, path = entry.partition("=")
-        if not equals or not path:
-            raise UsageError(f"--port {entry!r} is not NAME=PATH. Example: --port imu=/dev/serial/by-id/usb-FTDI_…")
-        if name not in devices:
-            raise UsageError(f"--port names {name!r}; this rig's devices are {', '.join(sorted(devices)) or 'none'}.")
-        ports[name] = path
-    return ports
-
-
-def check_log(log: str | None) -> Path | None:
-    """The log folder, made if needed, found writable and with room."""
-    if not log:
-        return None
-    folder = Path(log)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder) as probe:
-            probe.write(bytes(4096))
-            probe.flush()
-        facts = os.statvfs(folder)
-    except OSError as error:
-        raise GimbalError(
-            f"The log folder {folder} can't be written ({error.strerror}). Free room there or change its permissions, "
-            "name another with --log, or leave --log out to fly without a log."
-        ) from error
-    room_MB = facts.f_bavail * facts.f_frsize / 1e6
-    if room_MB < LOG_ROOM_MB:
-        raise GimbalError(
-            f"The log folder {folder} has {room_MB:.0f} MB left; a minute of log takes about 20, and {LOG_ROOM_MB} are "
-            "asked for at the start. Free some room, or name another folder with --log."
-        )
-    return folder
-
-
-def check_json(path: str | None) -> Path | None:
-    """The summary's file, found writable before the run."""
-    if not path:
-        return None
-    try:
-        with Path(path).open("a"):
-            pass
-    except OSError as error:
-        raise UsageError(f"--json {path} can't be written ({error.strerror}). Name a file that can.") from error
-    return Path(path)
 
 
 class Daemon:
@@ -163,6 +62,7 @@ class Daemon:
         self.emulator_lost = False
         self.ended_in_fault = False
         self.boost = WorkerBoost()
+        self.notifier = Notifier()
         self._next_scan = 0.0
 
     def run(self) -> dict[str, Any]:
@@ -287,6 +187,7 @@ class Daemon:
     # Fly
 
     def _fly(self) -> None:
+        self.notifier.say("READY=1")
         line = LiveLine(self.config, self.history, self.board)
         began = time.monotonic()
         next_line, next_arm = began + 1.0, began
@@ -298,6 +199,7 @@ class Daemon:
             if not self.loop.running():
                 self._raise_loop_failure("ended by itself")
             self._watch_children()
+            self.notifier.alive(self.board["ticks"])
             now = time.monotonic()
             self._boost_workers(now)
             if to_arm and now >= next_arm:
@@ -355,6 +257,7 @@ class Daemon:
 
     def _land(self) -> None:
         """Disarm (a signal: STOP), see it take effect, then end the loop, which makes the rig safe in any case."""
+        self.notifier.say("STOPPING=1")
         self.desk.handle({"verb": "stop" if self.signal else "disarm"}, os.getsid(0))
         fault = 0 if self.last_row is None else int(self.last_row["health"]["fault"])
         self.ended_in_fault = not self.signal and fault not in (0, Code.OPERATOR_STOP)

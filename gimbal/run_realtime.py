@@ -105,8 +105,11 @@ def _compiled(spec: dict[str, Any], board: Board) -> tuple[Any, Any, Any]:
         from gimbal.config.pack import pack_params
         from gimbal.loop.pipeline import new_state, step
         from gimbal.records import COMMAND, INBOX, SENSE, TICK, Mode
+        from gimbal.tuning import margins
 
-        params = pack_params(load_rig(spec["rig"]).config)
+        config = load_rig(spec["rig"]).config
+        margins.check(config, isolated=True)
+        params = pack_params(config)
         state = new_state(params)
         state["arbiter"]["mode"] = Mode[spec["mode"].upper()]
         step(params, state.copy(), np.zeros(1, SENSE), np.zeros(1, INBOX), np.zeros(1, COMMAND), np.zeros(1, TICK))

@@ -53,8 +53,10 @@ def simulate(
 ) -> dict[str, Any]:
     """One row: a scenario with one controller, over the asked seeds."""
     from gimbal.rig.plant import PlantRig
+    from gimbal.tuning import margins
 
     rig = load_rig(args.rig or scenario.config.rig)
+    margins.check(rig.config)
     mode = args.mode or scenario.config.mode
     seconds = args.seconds if args.seconds is not None else scenario.config.seconds
     check_mode(mode)

@@ -185,6 +185,7 @@ class Control(Section):
     base_accel_lowpass_hz: Positive = 40.0  # of the base's angular acceleration, made from encoder rates
     observer_hz: NonNegative = 0.0  # corner of the disturbance observer, 0 = off
     feedforward: Feedforward = Feedforward()
+    accept_low_margins: bool = False  # fly loops under 6 dB, 35 degrees or over Ms 2.0
 
 
 class Limits(Section):

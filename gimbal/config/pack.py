@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from gimbal.config.prediction import pack_motion
 from gimbal.config.schema import Rig
 from gimbal.control.allocation import NOTCHES
 from gimbal.control.disturbance import LINE
 from gimbal.estimation.profiles import default_params as estimation_params
 from gimbal.estimation.profiles import sensor_params
 from gimbal.frames import AXES, AXIS_INDEX
-from gimbal.kernels.filters import lowpass_coefficients, notch_coefficients
+from gimbal.kernels.filters import lowpass_coefficients, notch_coefficients, shaping_coefficients
 from gimbal.kernels.quat import q_from_euler, q_rotate
 from gimbal.loop.pipeline import PARAMS
 from gimbal.records import JointMode
@@ -96,6 +97,10 @@ def _pack_targeting(p: np.void, rig: Rig, order: np.ndarray) -> None:
 def _pack_loops(p: np.void, rig: Rig) -> None:
     c, rate = rig.control, rig.loop_rate_hz
     p["pointing"]["gain"] = c.attitude_gain_1_s
+    p["pointing"]["draw_s"] = c.attitude_draw_s
+    p["pointing"]["draw_lag_s"] = 0.4 * c.attitude_draw_s
+    p["pointing"]["snap"] = 0.2
+    p["pointing"]["dt_s"] = 1.0 / rate
     p["pointing"]["max_rate"] = rig.limits.max_rate_deg_s * DEG
     p["pid"]["p"] = c.rate_gain_1_s
     p["pid"]["i"] = c.integral_gain_1_s2
@@ -132,6 +137,9 @@ def _pack_allocation(p: np.void, rig: Rig, order: np.ndarray) -> None:
     for a, name in enumerate(AXES):
         joint = getattr(rig.joints, name)
         f["cable_mid"][a] = 0.0 if joint.continuous else 0.5 * (joint.min_deg + joint.max_deg) * DEG
+    f["hysteresis"] = rig.cable.hysteresis_Nm
+    f["hysteresis_spring"] = rig.cable.hysteresis_Nm_rad
+    f["hysteresis_on"] = [s > 0.0 and rig.cable.hysteresis_Nm > 0.0 for s in rig.cable.spring_Nm_rad]
     f["friction_on"] = ff.friction and rig.friction.coulomb_Nm > 0
     f["cable_on"] = ff.cable
     p["sections"][:] = IDENTITY
@@ -140,10 +148,24 @@ def _pack_allocation(p: np.void, rig: Rig, order: np.ndarray) -> None:
         a = AXIS_INDEX[notch.axis]
         p["sections"][a, used[a]] = notch_coefficients(notch.centre_hz, rate, notch.width_hz, notch.depth)
         used[a] += 1
+    for section in c.shaping:
+        a = AXIS_INDEX[section.axis]
+        p["sections"][a, used[a]] = shaping_coefficients(
+            section.zero_hz, section.zero_damping, section.pole_hz, section.pole_damping, rate
+        )
+        used[a] += 1
     for a in range(3):
         if used[a] < NOTCHES:
             p["sections"][a, used[a]] = lowpass_coefficients(c.torque_lowpass_hz, rate)
-    p["base_lp"] = lowpass_coefficients(c.base_accel_lowpass_hz, rate)
+    g = p["cogging"]
+    g["periods"] = rig.cogging.periods_per_rev
+    g["limit"] = [2.0 * x for x in rig.cogging.torque_Nm]
+    g["learn_1_s"] = c.cogging_learn_1_s
+    g["rate_min"] = 2.0 * DEG
+    g["ripple_max"] = 2.0 * math.pi * 7.0
+    g["slow"] = 1.0 / rate / 1.0
+    g["on"] = ff.cogging
+    pack_motion(p["ahead"], rig)
     p["singularity_cos"] = rig.limits.singularity_cos
     p["with_inertia"] = ff.inertia
     p["with_imbalance"] = ff.imbalance

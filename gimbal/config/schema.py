@@ -87,6 +87,7 @@ class Friction(Section):
 class Cable(Section):
     spring_Nm_rad: NonNegative3  # roll, pitch, yaw
     hysteresis_Nm: NonNegative = 0.0
+    hysteresis_Nm_rad: Positive = 0.5  # stiffness of the strands until they slide
 
 
 class Cogging(Section):
@@ -162,6 +163,16 @@ class Notch(Section):
     depth: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 
+class Shaping(Section):
+    """A second-order section (s²/z² + 2 d s/z + 1) / (s²/p² + 2 e s/p + 1) in one joint's feedback torque."""
+
+    axis: Axis
+    zero_hz: Positive
+    zero_damping: NonNegative
+    pole_hz: Positive
+    pole_damping: Positive
+
+
 class Feedforward(Section):
     """Each term can be switched off to see its worth."""
 
@@ -171,6 +182,8 @@ class Feedforward(Section):
     inertia: bool = True  # computed torque: gyroscopic and cross-axis terms, base acceleration
     back_emf: bool = True
     line_of_sight: bool = True  # rate and acceleration of the setpoint
+    cogging: bool = True  # learned
+    prediction: bool = True  # causes as they will be when the torque acts, not as they were measured
 
 
 class Control(Section):
@@ -182,7 +195,10 @@ class Control(Section):
     gyro_lowpass_hz: Positive = 200.0
     torque_lowpass_hz: Positive = 250.0
     notches: tuple[Notch, ...] = ()
-    base_accel_lowpass_hz: Positive = 40.0  # of the base's angular acceleration, made from encoder rates
+    shaping: tuple[Shaping, ...] = ()
+    attitude_draw_s: Annotated[float, Field(ge=0.2, le=60)] = 4.0  # how slowly the estimate's corrections get in
+    base_motion_hz: Positive = 15.0  # where the base's angular acceleration ends, for its prediction
+    cogging_learn_1_s: NonNegative = 0.5
     observer_hz: NonNegative = 0.0  # corner of the disturbance observer, 0 = off
     feedforward: Feedforward = Feedforward()
     accept_low_margins: bool = False  # fly loops under 6 dB, 35 degrees or over Ms 2.0

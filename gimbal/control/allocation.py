@@ -1,27 +1,30 @@
-"""From a wanted camera acceleration to joint torques: feedback through notches, known causes fed forward.
+"""From a wanted camera acceleration to joint torques: shaped feedback, known causes fed forward.
 
-Feedback torque is M J^-1 alpha; each joint's flexible mode sits in its own joint, so the notches are per joint.
-Feed-forward is computed torque: what the chain needs for the wanted motion on the moving base under the measured
-specific force, plus friction and cable. It costs no stability margin, since nothing of it depends on the error.
+Feedback torque is M J^-1 alpha; each joint's flexible mode sits in its own joint, so the shaping filters are per
+joint. Feed-forward is computed torque at the moment it will act: what the chain needs for the wanted motion while the
+base moves as predicted, under the measured specific force, plus friction, cable and cogging. None of it depends on
+the error, so it costs no stability margin.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from gimbal.control.cogging import COGGING_PARAMS, COGGING_STATE, cogging_torque, learn_cogging
 from gimbal.control.friction import FRICTION_PARAMS, FRICTION_STATE, friction_torque
 from gimbal.control.joint_kinematics import (
     CHAIN_PARAMS,
     CHAIN_STATE,
-    bias_torque,
+    chain_torque,
     joint_acceleration,
     mass_matrix,
     place_chain,
 )
+from gimbal.control.motion_ahead import AHEAD_PARAMS, AHEAD_STATE, look_ahead
 from gimbal.kernels.build import kernel
 from gimbal.kernels.filters import biquad
 from gimbal.kernels.joints import q_from_joints
-from gimbal.kernels.quat import load3, q_rotate, sub3
+from gimbal.kernels.quat import load3, q_rotate
 
 NOTCHES = 4  # second-order sections per joint
 
@@ -29,8 +32,9 @@ ALLOCATION_PARAMS = np.dtype(
     [
         ("chain", CHAIN_PARAMS),
         ("friction", FRICTION_PARAMS),
+        ("cogging", COGGING_PARAMS),
+        ("ahead", AHEAD_PARAMS),
         ("sections", "f8", (3, NOTCHES, 5)),  # per joint, by axis index
-        ("base_lp", "f8", 5),
         ("singularity_cos", "f8"),
         ("with_inertia", "u1"),
         ("with_imbalance", "u1"),
@@ -42,15 +46,16 @@ ALLOCATION_STATE = np.dtype(
     [
         ("chain", CHAIN_STATE),
         ("friction", FRICTION_STATE),
+        ("cogging", COGGING_STATE),
+        ("ahead", AHEAD_STATE),
         ("sections", "f8", (3, NOTCHES, 2)),
-        ("base_lp", "f8", (3, 2)),
-        ("base_rate", "f8", 3),
-        ("base_alpha", "f8", 3),
-        ("started", "u1"),
         ("joint_accel", "f8", 3),  # by place, scratch
-        ("feedback", "f8", 3),  # N m, by axis index, after the notches
+        ("camera_rate", "f8", 3),  # joint rates that the camera's measured rotation makes, by axis index
+        ("rate", "f8", 3),  # joint rates and accelerations when the torque acts, by axis index
+        ("accel", "f8", 3),
+        ("feedback", "f8", 3),  # N m, by axis index, after the shaping
         ("feedforward", "f8", 3),
-        ("dynamics", "f8", 3),  # the part of feedforward without friction and cable
+        ("dynamics", "f8", 3),  # the part of feedforward without friction, cable and cogging
     ],
     align=True,
 )
@@ -58,7 +63,7 @@ ALLOCATION_STATE = np.dtype(
 
 @kernel
 def allocation_reset(s):
-    """Clear the notches, so that arming starts from zero torque."""
+    """Clear the shaping filters, so that arming starts from zero torque."""
     for a in range(3):
         for n in range(NOTCHES):
             s["sections"][a, n, 0] = 0.0
@@ -66,30 +71,36 @@ def allocation_reset(s):
 
 
 @kernel
-def model_chain(p, s, nav, dt_s):
-    """Kinematics and mass matrix at the estimated joint angles; filtered base acceleration."""
-    place_chain(p["chain"], s["chain"], nav["joint_angle_est"])
-    mass_matrix(p["chain"], s["chain"])
+def _joint_motion(p, s, q_BC, boresight_B, vector_C, out):
+    """Joint rates (or accelerations), by axis index into ``out``, that turn the camera at vector_C."""
+    joint_acceleration(s["chain"], q_rotate(q_BC, vector_C), boresight_B, p["singularity_cos"], s["joint_accel"])
     for k in range(3):
-        if not s["started"]:
-            s["base_rate"][k] = nav["omega_NB_B_est"][k]
-        raw = (nav["omega_NB_B_est"][k] - s["base_rate"][k]) / dt_s
-        s["base_rate"][k] = nav["omega_NB_B_est"][k]
-        s["base_alpha"][k] = biquad(p["base_lp"], s["base_lp"][k], raw)
-    s["started"] = 1
+        out[p["chain"]["order"][k]] = s["joint_accel"][k]
 
 
 @kernel
-def allocate(p, s, nav, demand_C, accel_sp_C, dt_s):
+def model_chain(p, s, meas, nav, dt_s):
+    """The joints' motion when the torque will act, kinematics and mass matrix there."""
+    look_ahead(p["ahead"], s["ahead"], meas, s["camera_rate"], dt_s)
+    place_chain(p["chain"], s["chain"], s["ahead"]["angle"])
+    mass_matrix(p["chain"], s["chain"])
+    q_BC = q_from_joints(p["chain"]["order"], s["ahead"]["angle"])
+    boresight_B = q_rotate(q_BC, (1.0, 0.0, 0.0))
+    _joint_motion(p, s, q_BC, boresight_B, load3(nav["omega_NC_C_est"]), s["camera_rate"])
+
+
+@kernel
+def allocate(p, s, demand_C, rate_sp_C, accel_sp_C, force_C, dt_s):
     """Joint torques, by axis index, into ``feedback`` and ``feedforward``.
 
     Args:
         demand_C: feedback acceleration of the camera, rad/s², camera axes.
-        accel_sp_C: acceleration of the setpoint, rad/s², camera axes.
+        rate_sp_C, accel_sp_C: rate and acceleration of the setpoint, rad/s and rad/s², camera axes.
+        force_C: specific force at the camera stage's origin, m/s², camera axes.
     """
-    chain = s["chain"]
+    chain, ahead = s["chain"], s["ahead"]
     order = p["chain"]["order"]
-    q_BC = q_from_joints(order, nav["joint_angle_est"])
+    q_BC = q_from_joints(order, ahead["angle"])
     boresight_B = q_rotate(q_BC, (1.0, 0.0, 0.0))
     M = chain["M"]
     joint_acceleration(chain, q_rotate(q_BC, demand_C), boresight_B, p["singularity_cos"], s["joint_accel"])
@@ -100,27 +111,34 @@ def allocate(p, s, nav, demand_C, accel_sp_C, dt_s):
             x = biquad(p["sections"][a, n], s["sections"][a, n], x)
         s["feedback"][a] = x
 
-    force_B = q_rotate(q_BC, load3(nav["accel_C_meas"]))
-    bias_torque(
+    _joint_motion(p, s, q_BC, boresight_B, rate_sp_C, s["rate"])
+    alpha_C = accel_sp_C if p["with_los"] else (0.0, 0.0, 0.0)
+    _joint_motion(p, s, q_BC, boresight_B, alpha_C, s["accel"])
+    for a in range(3):
+        s["rate"][a] += ahead["rate"][a]
+        s["accel"][a] += ahead["accel"][a]
+    chain_torque(
         p["chain"],
         chain,
-        nav["joint_rate_est"],
-        load3(nav["omega_NB_B_est"]),
-        load3(s["base_alpha"]),
-        force_B,
+        s["rate"],
+        s["accel"],
+        q_rotate(q_BC, rate_sp_C),
+        q_rotate(q_BC, alpha_C),
+        q_rotate(q_BC, force_C),
         p["with_inertia"],
         p["with_imbalance"],
     )
-    wanted = (0.0, 0.0, 0.0)
-    if p["with_los"]:
-        wanted = q_rotate(q_BC, accel_sp_C)
-    if p["with_inertia"]:
-        wanted = sub3(wanted, load3(chain["alpha_0_B"]))
-    joint_acceleration(chain, wanted, boresight_B, p["singularity_cos"], s["joint_accel"])
     for k in range(3):
         a = order[k]
-        x = M[k, 0] * s["joint_accel"][0] + M[k, 1] * s["joint_accel"][1] + M[k, 2] * s["joint_accel"][2]
-        s["dynamics"][a] = x + chain["bias"][k]
-        s["feedforward"][a] = s["dynamics"][a] + friction_torque(
-            p["friction"], s["friction"], a, nav["joint_rate_est"][a], nav["joint_angle_est"][a], dt_s
+        s["dynamics"][a] = chain["torque"][k]
+        total = s["dynamics"][a] + friction_torque(
+            p["friction"], s["friction"], a, s["rate"][a], ahead["angle"][a], dt_s
         )
+        s["feedforward"][a] = total + cogging_torque(p["cogging"], s["cogging"], a, ahead["angle"][a])
+
+
+@kernel
+def learn(p, s, dt_s):
+    """Move what feedback does again and again over to the feed-forward; only while armed with full authority."""
+    for a in range(3):
+        learn_cogging(p["cogging"], s["cogging"], a, s["ahead"]["angle"][a], s["rate"][a], s["feedback"][a], dt_s)

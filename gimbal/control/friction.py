@@ -23,12 +23,15 @@ FRICTION_PARAMS = np.dtype(
         ("bristle_damping", "f8"),
         ("cable", "f8", 3),
         ("cable_mid", "f8", 3),
+        ("hysteresis", "f8"),  # N m at which the cable's strands slide
+        ("hysteresis_spring", "f8"),  # N m/rad until then
+        ("hysteresis_on", "u1", 3),
         ("friction_on", "u1"),
         ("cable_on", "u1"),
     ],
     align=True,
 )
-FRICTION_STATE = np.dtype([("z", "f8", 3)], align=True)
+FRICTION_STATE = np.dtype([("z", "f8", 3), ("slip", "f8", 3)], align=True)
 
 
 @kernel
@@ -48,4 +51,8 @@ def friction_torque(p, s, axis, rate, angle, dt_s):
         total += p["bristle"] * z_new + p["bristle_damping"] * (z_new - z) / dt_s + p["viscous"] * v
     if p["cable_on"]:
         total += p["cable"][axis] * (angle - p["cable_mid"][axis])
+        if p["hysteresis_on"][axis]:
+            slip = s["slip"][axis] + p["hysteresis_spring"] * rate * dt_s
+            s["slip"][axis] = min(max(slip, -p["hysteresis"]), p["hysteresis"])
+            total += s["slip"][axis]
     return total

@@ -44,10 +44,7 @@ CHAIN_STATE = np.dtype(
         ("com_B", "f8", (3, 3)),
         ("q_B", "f8", (3, 4)),  # stage -> B
         ("M", "f8", (3, 3)),  # joint-space mass matrix, by place in the chain
-        ("bias", "f8", 3),  # N m, torque at zero joint acceleration
-        ("alpha_0_B", "f8", 3),  # rad/s², camera's angular acceleration at zero joint acceleration
-        ("alpha_b", "f8", (3, 3)),
-        ("omega_b", "f8", (3, 3)),
+        ("torque", "f8", 3),  # N m, by place, what known motion needs
         ("margin", "f8"),  # |det J|
     ],
     align=True,
@@ -95,44 +92,48 @@ def mass_matrix(p, s):
 
 
 @kernel
-def bias_torque(p, s, rate, omega_B, alpha_B, force_B, with_inertia, with_imbalance):
-    """Torques (by place) and camera angular acceleration at zero joint acceleration.
+def chain_torque(p, s, rate, accel, omega_B, alpha_B, force_B, with_inertia, with_imbalance):
+    """Joint torques (``torque``, by place) that the known motion needs: Newton-Euler from the camera outwards.
+
+    The camera's motion is what is wanted, the joints' is known: together they give every stage's, and the base's
+    rotation is never needed.
 
     Args:
-        rate: joint rates by axis index, rad/s.
-        omega_B, alpha_B: base rate and angular acceleration relative to N, in B.
-        force_B: specific force at the camera stage's origin, in B, m/s².
+        rate, accel: of the joints by axis index, rad/s and rad/s².
+        omega_B, alpha_B: of the camera relative to N, in base axes.
+        force_B: specific force at the camera stage's origin, in base axes, m/s².
     """
     omega = omega_B
     alpha = alpha_B
     for k in range(3):
-        axis = load3(s["axis_B"][k])
-        r = rate[p["order"][k]]
-        spin = (axis[0] * r, axis[1] * r, axis[2] * r)
-        alpha = add3(alpha, cross3(omega, spin))
-        omega = add3(omega, spin)
-        store3(s["alpha_b"][k], alpha)
-        store3(s["omega_b"][k], omega)
-    store3(s["alpha_0_B"], alpha)
-    for i in range(3):
-        s["bias"][i] = 0.0
-    for b in range(3):
-        com = load3(s["com_B"][b])
+        s["torque"][k] = 0.0
+    for b in range(2, -1, -1):
         m = p["mass"][b]
         inertia = load3(p["inertia"][b])
         q = load4(s["q_B"][b])
-        w = q_unrotate(q, load3(s["omega_b"][b]))
-        a = q_unrotate(q, load3(s["alpha_b"][b]))
+        w = q_unrotate(q, omega)
+        a = q_unrotate(q, alpha)
         Iw = (inertia[0] * w[0], inertia[1] * w[1], inertia[2] * w[2])
         Ia = (inertia[0] * a[0], inertia[1] * a[1], inertia[2] * a[2])
         spin_torque = q_rotate(q, add3(Ia, cross3(w, Iw)))
+        com = load3(s["com_B"][b])
         for i in range(b + 1):
             axis = load3(s["axis_B"][i])
             if with_imbalance:
                 arm = sub3(com, load3(s["origin_B"][i]))
-                s["bias"][i] += m * dot3(axis, cross3(arm, force_B))
+                s["torque"][i] += m * dot3(axis, cross3(arm, force_B))
             if with_inertia:
-                s["bias"][i] += dot3(axis, spin_torque)
+                s["torque"][i] += dot3(axis, spin_torque)
+        axis = load3(s["axis_B"][b])
+        j = p["order"][b]
+        spin = (axis[0] * rate[j], axis[1] * rate[j], axis[2] * rate[j])
+        omega = sub3(omega, spin)
+        turn = cross3(omega, spin)
+        alpha = (
+            alpha[0] - axis[0] * accel[j] - turn[0],
+            alpha[1] - axis[1] * accel[j] - turn[1],
+            alpha[2] - axis[2] * accel[j] - turn[2],
+        )
 
 
 @kernel

@@ -1,23 +1,103 @@
-"""Attitude loop: from attitude error to a rate command, and the attitude the loop trusts between corrections."""
+"""Attitude loop: the attitude that control holds against, and from its error a rate command.
+
+The estimator's corrections of tilt, heading and gyro bias are right in the mean and would be seen in the picture. So
+control holds against an attitude of its own: every gyro sample integrated, less a slowly followed bias, and drawn to
+the estimate through three poles, so that even a jump of the estimate reaches the camera without a step in its third
+derivative.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from gimbal.kernels.build import kernel
-from gimbal.kernels.quat import load3, load4, q_conj, q_exp, q_log, q_mul, q_rotate, store3
+from gimbal.kernels.quat import (
+    load3,
+    load4,
+    norm3,
+    q_axis,
+    q_conj,
+    q_exp,
+    q_log,
+    q_mul,
+    q_normalize,
+    q_rotate,
+    scale3,
+    store3,
+    store4,
+)
 
-POINTING_PARAMS = np.dtype([("gain", "f8", 3), ("max_rate", "f8")], align=True)
+POINTING_PARAMS = np.dtype(
+    [
+        ("gain", "f8", 3),
+        ("max_rate", "f8"),
+        ("draw_s", "f8"),  # the estimate draws control's attitude with this time constant,
+        ("draw_lag_s", "f8"),  # through two low-passes of this one
+        ("snap", "f8"),  # rad: a larger error is a new attitude (first alignment), taken at once
+        ("dt_s", "f8"),
+    ],
+    align=True,
+)
+POINTING_STATE = np.dtype(
+    [
+        ("q_NC", "f8", 4),
+        ("bias", "f8", (2, 3)),  # two low-passes of the estimated gyro bias
+        ("draw", "f8", (2, 3)),  # and of the rotation from control's attitude to the estimate, in N
+        ("rate", "f8", 3),
+        ("out", "f8", 4),
+        ("started", "u1"),
+    ],
+    align=True,
+)
 
 
 @kernel
-def smooth_attitude(nav):
-    """q_NC for control: the estimate without the steps of its corrections.
+def _start(s, nav):
+    store4(s["q_NC"], load4(nav["q_NC_est"]))
+    for i in range(3):
+        s["bias"][0, i] = nav["gyro_bias"][i]
+        s["bias"][1, i] = nav["gyro_bias"][i]
+        s["draw"][0, i] = 0.0
+        s["draw"][1, i] = 0.0
+    s["started"] = nav["valid"]
 
-    The filter corrects tilt and heading a few times a second; each correction would kick the camera. Control
-    holds against the gyro-integrated attitude, into which the estimator lets its corrections in slowly.
+
+@kernel
+def hold_attitude(p, s, meas, nav):
+    """Advance control's attitude by one tick: ``out`` (q_NC for the moment of NAV) and ``rate`` (rad/s, C).
+
+    All of the estimate's steps arrive slowly; where control's attitude and the estimate are ``snap`` apart, it starts
+    anew from the estimate.
     """
-    return q_mul(q_exp(load3(nav["smoothing_N"])), load4(nav["q_NC_est"]))
+    if not s["started"]:
+        _start(s, nav)
+    dt_s = p["dt_s"]
+    k = dt_s / p["draw_lag_s"]
+    for i in range(3):
+        s["bias"][0, i] += k * (nav["gyro_bias"][i] - s["bias"][0, i])
+        s["bias"][1, i] += k * (s["bias"][0, i] - s["bias"][1, i])
+        s["rate"][i] = nav["omega_NC_C_est"][i] + nav["gyro_bias"][i] - s["bias"][1, i]
+    q = load4(s["q_NC"])
+    if nav["heading_step"] != 0.0:  # north was found: N turned, the camera didn't
+        q = q_mul(q_axis(2, nav["heading_step"]), q)
+    bias = load3(s["bias"][1])
+    for n in range(meas["imu_n"]):
+        h = meas["imu_dt_s"][n]
+        g = load3(meas["gyro_C_meas"][n])
+        q = q_mul(q, q_exp((h * (g[0] - bias[0]), h * (g[1] - bias[1]), h * (g[2] - bias[2]))))
+    age_s = min(max(1e-9 * meas["imu_age_ns"], 0.0), 0.05)
+    out = q_mul(q, q_exp(scale3(load3(s["rate"]), age_s)))
+    e = q_log(q_mul(load4(nav["q_NC_est"]), q_conj(out)))
+    if norm3(e) > p["snap"]:
+        _start(s, nav)
+        store4(s["out"], load4(nav["q_NC_est"]))
+        return
+    for i in range(3):
+        s["draw"][0, i] += k * (e[i] - s["draw"][0, i])
+        s["draw"][1, i] += k * (s["draw"][0, i] - s["draw"][1, i])
+    turn = q_exp(scale3(load3(s["draw"][1]), dt_s / p["draw_s"]))
+    store4(s["q_NC"], q_normalize(q_mul(turn, q)))
+    store4(s["out"], q_normalize(q_mul(turn, out)))
 
 
 @kernel

@@ -56,3 +56,14 @@ def notch_coefficients(centre_hz: float, rate_hz: float, width_hz: float, depth:
     alpha = math.sin(w) * width_hz / (2.0 * centre_hz)
     c, a0 = math.cos(w), 1.0 + alpha
     return [(1 + alpha * depth) / a0, -2 * c / a0, (1 - alpha * depth) / a0, -2 * c / a0, (1 - alpha) / a0]
+
+
+def shaping_coefficients(
+    zero_hz: float, zero_damping: float, pole_hz: float, pole_damping: float, rate_hz: float
+) -> list[float]:
+    """Biquad of gain 1 at 0 Hz with a zero pair and a pole pair, bilinear transform, both frequencies prewarped."""
+    z = math.tan(math.pi * min(zero_hz, 0.49 * rate_hz) / rate_hz)
+    p = math.tan(math.pi * min(pole_hz, 0.49 * rate_hz) / rate_hz)
+    n = [1 / z**2 + 2 * zero_damping / z + 1, 2 - 2 / z**2, 1 / z**2 - 2 * zero_damping / z + 1]
+    d = [1 / p**2 + 2 * pole_damping / p + 1, 2 - 2 / p**2, 1 / p**2 - 2 * pole_damping / p + 1]
+    return [n[0] / d[0], n[1] / d[0], n[2] / d[0], d[1] / d[0], d[2] / d[0]]

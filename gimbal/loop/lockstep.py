@@ -200,7 +200,7 @@ def half_frame(rig: RigConfig) -> tuple[float, float]:
 def plain_pid(rig: RigConfig) -> RigConfig:
     """The same rig without observer and feed-forward: the plain PID that the full controller is compared with."""
     off = rig.control.feedforward.model_copy(
-        update={k: False for k in ("imbalance", "friction", "cable", "inertia", "back_emf")}
+        update={k: False for k in ("imbalance", "friction", "cable", "inertia", "back_emf", "cogging")}
     )
     return rig.model_copy(update={"control": rig.control.model_copy(update={"observer_hz": 0.0, "feedforward": off})})
 

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from gimbal.control.allocation import ALLOCATION_PARAMS, ALLOCATION_STATE, allocate, allocation_reset, model_chain
+from gimbal.control.allocation import (
+    ALLOCATION_PARAMS,
+    ALLOCATION_STATE,
+    allocate,
+    allocation_reset,
+    learn,
+    model_chain,
+)
 from gimbal.control.disturbance import OBSERVER_PARAMS, OBSERVER_STATE, observe, observer_reset, remember
 from gimbal.control.joint_kinematics import camera_acceleration
 from gimbal.control.limits import LIMITS_PARAMS, limit_torque
-from gimbal.control.pointing import POINTING_PARAMS, point, smooth_attitude
+from gimbal.control.pointing import POINTING_PARAMS, POINTING_STATE, hold_attitude, point
 from gimbal.control.rate_pid import PID_PARAMS, PID_STATE, pid_reset, pid_unwind, rate_pid
 from gimbal.control.supervisor import (
     SUPERVISOR_PARAMS,
@@ -65,6 +72,7 @@ STATE = np.dtype(
         ("arbiter", ARBITER_STATE),
         ("modes", MODES_STATE),
         ("profile", PROFILE_STATE),
+        ("pointing", POINTING_STATE),
         ("pid", PID_STATE),
         ("observer", OBSERVER_STATE),
         ("allocation", ALLOCATION_STATE),
@@ -98,9 +106,13 @@ def _control(p, s, row, q_NC, rate_C):
     for k in range(3):
         s["demand_C"][k] -= s["observer"]["estimate"][k]
         control["disturbance_est"][k] = s["observer"]["estimate"][k]
-    model_chain(p["allocation"], s["allocation"], nav, dt_s)
-    allocate(p["allocation"], s["allocation"], nav, load3(s["demand_C"]), load3(setpoint["accel_sp_C"]), dt_s)
+    allocation = s["allocation"]
+    model_chain(p["allocation"], allocation, s["meas"], nav, dt_s)
+    rate_sp_C, accel_sp_C = load3(setpoint["rate_sp_C"]), load3(setpoint["accel_sp_C"])
+    allocate(p["allocation"], allocation, load3(s["demand_C"]), rate_sp_C, accel_sp_C, load3(nav["accel_C_meas"]), dt_s)
     gain = authority(s["supervisor"])
+    if gain >= 1.0:
+        learn(p["allocation"], allocation, dt_s)
     for a in range(3):
         s["torque"][a] = gain * (s["allocation"]["feedback"][a] + s["allocation"]["feedforward"][a])
         control["ff"][a] = s["allocation"]["feedforward"][a]
@@ -159,8 +171,9 @@ def step(params, state, sense, inbox, command, row):
 
     # estimation: attitude, rates, velocity, base motion
     estimate(p["estimation"], s["estimation"], r["sense"], meas, nav)
-    q_NC = smooth_attitude(nav)
-    rate_C = load3(nav["omega_NC_C_est"])
+    hold_attitude(p["pointing"], s["pointing"], meas, nav)
+    q_NC = load4(s["pointing"]["out"])
+    rate_C = load3(s["pointing"]["rate"])
     if nav["heading_step"] != 0.0:  # north was found: what is held in N turns with it, the camera doesn't
         profile_turn(s["profile"], nav["heading_step"])
         modes_turn(s["modes"], nav["heading_step"])

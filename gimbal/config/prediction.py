@@ -1,0 +1,72 @@
+"""Steady gains of control's predictors, from the rig's figures: made once, outside the tick."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.linalg import expm, solve_continuous_lyapunov, solve_discrete_are
+
+from gimbal.config.schema import Rig
+from gimbal.control.motion_ahead import LEVELS, STATES
+
+SLOWEST_RAD_S2 = 0.25  # acceleration of the lowest level, doubled from level to level
+MOTION_DAMPING = 0.5
+
+
+def horizon_s(rig: Rig) -> float:
+    """From a tick to the mean moment its torque acts: link, half the hold, the torque loop's lag."""
+    hold = 0.5 / rig.loop_rate_hz
+    return rig.delay.sample_to_torque_ms * 1e-3 + hold + 1.0 / (2.0 * math.pi * rig.motors.torque_bandwidth_hz)
+
+
+def discrete(A: np.ndarray, Qc: np.ndarray, dt_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Transition and noise covariance of x' = A x + noise over dt (C. F. Van Loan, IEEE TAC 23(3), 1978)."""
+    n = len(A)
+    block = np.block([[-A, Qc], [np.zeros((n, n)), A.T]]) * dt_s
+    E = expm(block)
+    F = E[n:, n:].T
+    Q = F @ E[:n, n:]
+    return F, 0.5 * (Q + Q.T)
+
+
+def steady_gain(
+    F: np.ndarray, Q: np.ndarray, H: np.ndarray, r: float, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Steady Kalman gain (n,) and covariance after the reading (n, n); scale makes the states of one size."""
+    S, Si = np.diag(scale), np.diag(1.0 / scale)
+    Fs, Qs, Hs = Si @ F @ S, Si @ Q @ Si, (H / scale[0] @ S)[None, :]
+    rs = r / scale[0] ** 2
+    P = solve_discrete_are(Fs.T, Hs.T, Qs, np.array([[rs]]))
+    K = (P @ Hs.T)[:, 0] / (float((Hs @ P @ Hs.T)[0, 0]) + rs)
+    after = P - np.outer(K, Hs @ P)
+    return S @ K / scale[0], S @ after @ S
+
+
+def pack_motion(p: np.void, rig: Rig) -> None:
+    """Fill AHEAD_PARAMS."""
+    dt_s = 1.0 / rig.loop_rate_hz
+    w = 2.0 * math.pi * rig.control.base_motion_hz
+    A = np.zeros((STATES, STATES))
+    A[0, 1] = A[1, 2] = A[2, 3] = 1.0
+    A[3, 2], A[3, 3] = -w * w, -2.0 * MOTION_DAMPING * w
+    drive = np.zeros((2, 2))
+    drive[1, 1] = 1.0
+    per_unit = 1.0 / float(solve_continuous_lyapunov(A[2:, 2:], -drive)[0, 0])
+    lsb = 2.0 * math.pi / 2**rig.encoder.bits
+    H = np.array([1.0, 0.0, 0.0, 0.0])
+    for level in range(LEVELS):
+        accel = SLOWEST_RAD_S2 * 2.0**level
+        Qc = np.zeros((STATES, STATES))
+        Qc[3, 3] = per_unit * accel * accel
+        F, Q = discrete(A, Qc, dt_s)
+        # states in units of the encoder's step: the Riccati equation is well scaled
+        scale = lsb * np.array([1.0, w, w * w, w**3])
+        K, after = steady_gain(F, Q, H, lsb * lsb / 12.0, scale)
+        p["gain"][level] = K
+        p["power"][level] = max(accel * accel - after[2, 2], 0.02 * accel * accel)
+    p["F"] = F
+    p["horizon_s"] = horizon_s(rig) if rig.control.feedforward.prediction else 0.0
+    p["ahead"] = expm(A * (p["horizon_s"] + rig.encoder.delay_ms * 1e-3))
+    p["forget"] = dt_s / 0.3
+    p["restart_ns"] = 50_000_000

@@ -1,0 +1,101 @@
+"""Joint motion at the moment the torque acts: angle, rate and acceleration, from encoders and gyro.
+
+A Kalman filter per joint (R. E. Kalman, J. Basic Engineering 82(1), 1960) with steady gains, made from the config.
+State: joint angle, and rate, acceleration, jerk of the base's motion as this joint sees it; the acceleration is a
+second-order low-pass of white noise. The camera's own rotation, known from the gyro, is an input and not a state: so
+what is predicted is the base's doing alone, and feeding it forward closes no loop. How fast the gains are follows the
+acceleration that is there: a bench gets slow gains and no quantisation noise, buffeting gets fast ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gimbal.kernels.build import kernel
+
+STATES = 4
+LEVELS = 8
+TWO_PI = 6.283185307179586
+
+AHEAD_PARAMS = np.dtype(
+    [
+        ("F", "f8", (STATES, STATES)),  # one tick
+        ("ahead", "f8", (STATES, STATES)),  # from the reading's moment to the torque's
+        ("gain", "f8", (LEVELS, STATES)),
+        ("power", "f8", LEVELS),  # (rad/s²)²: mean square of the acceleration estimate when the level fits
+        ("forget", "f8"),  # of the mean square, per tick
+        ("horizon_s", "f8"),
+        ("restart_ns", "i8"),
+    ],
+    align=True,
+)
+AHEAD_STATE = np.dtype(
+    [
+        ("x", "f8", (3, STATES)),
+        ("level", "i8", 3),
+        ("power", "f8", 3),
+        ("seen", "u1", 3),
+        ("angle", "f8", 3),  # at the torque's moment, by axis index
+        ("rate", "f8", 3),  # of the base's motion alone
+        ("accel", "f8", 3),
+    ],
+    align=True,
+)
+
+
+@kernel
+def _restart(s, a, angle):
+    s["x"][a, 0] = angle
+    for i in range(1, STATES):
+        s["x"][a, i] = 0.0
+    s["level"][a] = LEVELS - 3
+    s["power"][a] = 0.0
+    s["seen"][a] = 1
+
+
+@kernel
+def _follow_level(p, s, a):
+    """One level up or down when the acceleration found is no longer the one the gains were made for."""
+    x = s["x"][a, 2]
+    s["power"][a] += p["forget"] * (x * x - s["power"][a])
+    level = s["level"][a]
+    if level < LEVELS - 1 and s["power"][a] > 2.0 * p["power"][level]:
+        s["level"][a] = level + 1
+        s["power"][a] = max(s["power"][a], p["power"][level + 1])
+    elif level > 0 and s["power"][a] < 0.6 * p["power"][level - 1]:
+        s["level"][a] = level - 1
+        s["power"][a] = min(s["power"][a], p["power"][level - 1])
+
+
+@kernel
+def look_ahead(p, s, meas, camera_rate, dt_s):
+    """One tick: take in the new readings; fill angle, rate, accel.
+
+    Args:
+        camera_rate: (3,) joint rates that the camera's measured rotation alone makes, rad/s, by axis index.
+    """
+    F, G = p["F"], p["ahead"]
+    for a in range(3):
+        if not meas["joint_valid"][a]:
+            continue
+        reading = meas["joint_angle_meas"][a]
+        if not s["seen"][a] or meas["joint_age_ns"][a] > p["restart_ns"]:
+            _restart(s, a, reading)
+        x0, x1, x2, x3 = s["x"][a, 0], s["x"][a, 1], s["x"][a, 2], s["x"][a, 3]
+        y0 = x0 + F[0, 1] * x1 + F[0, 2] * x2 + F[0, 3] * x3 + dt_s * camera_rate[a]
+        y1 = x1 + F[1, 2] * x2 + F[1, 3] * x3
+        y2 = F[2, 2] * x2 + F[2, 3] * x3
+        y3 = F[3, 2] * x2 + F[3, 3] * x3
+        if meas["joint_new"][a]:
+            r = reading - y0
+            r -= TWO_PI * np.floor(r / TWO_PI + 0.5)  # the shorter way round
+            K = p["gain"][s["level"][a]]
+            y0 += K[0] * r
+            y1 += K[1] * r
+            y2 += K[2] * r
+            y3 += K[3] * r
+        s["x"][a, 0], s["x"][a, 1], s["x"][a, 2], s["x"][a, 3] = y0, y1, y2, y3
+        _follow_level(p, s, a)
+        s["angle"][a] = y0 + G[0, 1] * y1 + G[0, 2] * y2 + G[0, 3] * y3 + p["horizon_s"] * camera_rate[a]
+        s["rate"][a] = y1 + G[1, 2] * y2 + G[1, 3] * y3
+        s["accel"][a] = G[2, 2] * y2 + G[2, 3] * y3

@@ -35,6 +35,17 @@ def open_serial_fd(path: str, baud: int) -> tuple[serial.Serial, bool]:
     return port, low
 
 
+def latency_note(path: str, latency_ms: int | None) -> str:
+    """What to do when an FTDI adapter still gathers bytes for longer than 1 ms; empty when it doesn't."""
+    if latency_ms is None or latency_ms <= 1:
+        return ""
+    return (
+        f"the adapter at {path} holds bytes back for {latency_ms} ms (FTDI's latency timer), and the kernel did not "
+        "take 1. Install packaging/70-gimbal.rules (docs/devices.md), or as root write 1 to "
+        f"/sys/class/tty/{os.path.basename(os.path.realpath(path))}/device/latency_timer, then plug it in again."
+    )
+
+
 def check_path(path: str) -> None:
     """Raise PortError when the path is absent or not a character device."""
     if not path:

@@ -149,15 +149,18 @@ class SerialTransport(Transport):
         super().__init__(path, baud, clock)
         self.path = path
         self.low_latency = False
+        self.latency_ms: int | None = None  # FTDI's latency timer, read back after it was set; None: it has none
         self._drained = False
         self._fd = -1
         self._format = ("N", 1)
         self._open()
 
     def _open(self) -> None:
+        from firmware_bridge.port_facts import latency_ms
         from firmware_bridge.serial_port import open_serial_fd  # pyserial is slow to import: only when a port is opened
 
         self._serial, self.low_latency = open_serial_fd(self.path, int(self.baud))
+        self.latency_ms = latency_ms(self.path)
         self._fd = self._serial.fileno()
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)

@@ -127,6 +127,24 @@ def _add_others(commands: argparse._SubParsersAction) -> None:
     p.set_defaults(call="gimbal.bench:bench_command")
 
 
+def _add_devices(commands: argparse._SubParsersAction) -> None:
+    p = _command(
+        commands,
+        "devices",
+        "serial ports by id and who answers on each; nothing moves",
+        "  gimbal devices\n  gimbal devices --json\n"
+        "  gimbal devices probe /dev/serial/by-id/usb-mjbots_fdcanusb... --ids 1,2,3\n",
+    )
+    p.add_argument("what", nargs="?", choices=("probe",), help="probe: one port, with what its device can do")
+    p.add_argument("port", nargs="?", help="a path, such as /dev/serial/by-id/...")
+    p.add_argument("--baud", type=int, help="ask at this speed only (default: the usual ones of each device)")
+    p.add_argument("--driver", help="ask for this device only")
+    p.add_argument("--ids", help="addresses to try on a bus (default 1,2,3)")
+    p.add_argument("--quiet", action="store_true", help="only list: open no port, send nothing")
+    p.add_argument("--json", nargs="?", const="-", metavar="FILE", help="JSON, to the screen or into a file")
+    p.set_defaults(call="gimbal.devices:devices_command")
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gimbal",
@@ -139,6 +157,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_sim(commands)
     _add_run(commands)
     _add_others(commands)
+    _add_devices(commands)
     return parser
 
 

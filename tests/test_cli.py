@@ -15,7 +15,7 @@ def run(*argv: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "gimbal", *argv], capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("command", ["sim", "run", "emulate", "ctl", "replay", "demo", "warmup", "bench"])
+@pytest.mark.parametrize("command", ["sim", "run", "emulate", "ctl", "replay", "demo", "warmup", "bench", "devices"])
 def test_every_command_has_help_with_examples(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
@@ -50,6 +50,9 @@ def test_help_loads_nothing_heavy():
         (["run", "none"], ["none"]),
         (["replay", "pyproject.toml", "--verify"], ["pyproject.toml"]),
         (["replay", "missing.mcap", "--verify"], ["missing.mcap"]),
+        (["devices", "probe"], ["probe PORT"]),
+        (["devices", "probe", "/dev/null", "--driver", "vesk"], ["vesk", "vesc"]),
+        (["devices", "probe", "/dev/null", "--ids", "one"], ["--ids"]),
     ],
     ids=lambda x: "_".join(x) if isinstance(x, list) and len(x[0]) < 12 else "",
 )

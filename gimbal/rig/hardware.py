@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from firmware_bridge import interface, registry
+from firmware_bridge.errors import PortError
+from firmware_bridge.serial_port import latency_note
 from firmware_bridge.transport import open_transport
 from gimbal.config.schema import Rig as RigConfig
 from gimbal.errors import UsageError
@@ -130,6 +132,8 @@ class HardwareRig:
             identity = line.driver.open(open_transport(line.path, device.baud), options)
             if line.kind == "motor":
                 self._accept_motors(line, rate_hz)
+            if line.kind in ("motor", "imu"):
+                _accept_line(line)
         except interface.BridgeError as error:
             raise type(error)(f"{_ROLE[line.kind]} ({line.name}, {line.driver_name}): {error}") from None
         self.identities[line.name] = str(identity)
@@ -329,3 +333,13 @@ class HardwareRig:
                 line.driver.close()
             except Exception:  # a port that won't close must not keep the next one open
                 continue
+
+
+def _accept_line(line: Line) -> None:
+    """What the stabilisation loop can't be closed over. Raises PortError, OptionError."""
+    note = latency_note(line.path, getattr(line.driver.transport, "latency_ms", None))
+    if note:
+        raise PortError(note)
+    why = line.driver.capabilities.carrier_only
+    if line.kind == "imu" and why:
+        raise interface.OptionError(f"it can't close the stabilisation loop. {why} Use another IMU as devices.imu.")

@@ -53,8 +53,10 @@ def plugged(tmp_path: Path, name: str) -> tuple[Host, list[Any]]:
 
 
 @pytest.fixture(autouse=True)
-def brief(monkeypatch):
+def brief(monkeypatch, request):
     monkeypatch.setattr(identify, "LISTEN_S", 0.15)
+    if "in_turn" not in request.node.name and "silent" not in request.node.name:
+        monkeypatch.setattr(identify, "ASK_S", 4.0)  # a busy machine's emulator; what answers ends the wait
 
 
 ASKED = ["ublox", "mip", "xsens", "vectornav", "vesc", "sbgc", "storm32", "mavlink_gimbal", "dynamixel", "simplefoc",
@@ -163,6 +165,6 @@ def test_ports_are_listed_once_by_their_lasting_name(tmp_path):
 def test_the_rules_name_what_they_match():
     rules = (Path(__file__).parents[2] / "packaging/70-gimbal.rules").read_text().splitlines()
     lines = [line for line in rules if line and not line.startswith("#")]
-    assert all(line.startswith('SUBSYSTEM=="') for line in lines)
+    assert all('=="' in line.split(",")[0] for line in lines)
     assert sum("latency_timer" in line for line in lines) == 1
     assert all('GROUP="dialout"' in line and "ID_MM_DEVICE_IGNORE" in line for line in lines if '"tty"' in line)

@@ -11,7 +11,7 @@ from gimbal.config.schema import Rig
 from gimbal.control.motion_ahead import LEVELS, STATES
 
 SLOWEST_RAD_S2 = 0.25  # acceleration of the lowest level, doubled from level to level
-MOTION_DAMPING = 0.5
+MOTION_DAMPING = 0.3
 
 
 def horizon_s(rig: Rig) -> float:

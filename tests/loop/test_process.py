@@ -8,7 +8,7 @@ import uuid
 import numpy as np
 import pytest
 
-from gimbal.clock import SimulatedClock
+from gimbal.clock import Clock, MonotonicClock, SimulatedClock
 from gimbal.loop.board import BINS, Board, percentiles
 from gimbal.loop.process import run_loop
 from gimbal.records import SENSE, TICK
@@ -81,7 +81,7 @@ def board():  # type: ignore[no-untyped-def]
     made.unlink()
 
 
-def run(tape: Tape, board: Board, ticks: int, clock: SimulatedClock | None = None, states: Tape | None = None) -> int:
+def run(tape: Tape, board: Board, ticks: int, clock: Clock | None = None, states: Tape | None = None) -> int:
     state = np.zeros(1, STATE)
     return run_loop(
         tape,
@@ -169,6 +169,30 @@ def test_percentiles_of_a_known_histogram(board: Board) -> None:
     record["bins"][BINS] = 1
     record["max_ns"] = 31_000_000
     assert percentiles(record) == {"p50": 10.5, "p99": 100.5, "p99_9": 100.5, "max": 31000.0}
+
+
+def test_work_before_the_deadline_touches_copies_only(board: Board) -> None:
+    """With a spin tail: bytes are read early and again, the tick is rehearsed; state and rows count real ticks only."""
+    deadlines: list[int] = []
+
+    class Early(Tape):
+        def prefetch(self, sense: np.ndarray) -> int:
+            self._mark("prefetch")
+            deadlines.append(int(sense["t_ns"][0]))
+            return 0
+
+        def read(self, sense: np.ndarray) -> int:
+            assert self.events[-1] != "write" and sense["t_ns"][0] >= deadlines[-1]
+            return super().read(sense)
+
+    tape = Early()
+    run(tape, board, 100, MonotonicClock(10 * MS, spin_ns=3 * MS))
+    assert tape.events.count("prefetch") == tape.events.count("read") == 100
+    rehearsals = tape.events.count("step") - 100
+    assert 0 < rehearsals <= 100  # left out where a stall ate the time for it
+    assert [int(row["tick"][0]) for row in tape.rows] == list(range(1, 101))
+    first = tape.events[: tape.events.index("publish")]
+    assert first[0] == "prefetch" and first[-4:] == ["read", "inbox", "step", "write"]
 
 
 def test_records_fit_the_shared_page() -> None:

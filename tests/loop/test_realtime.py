@@ -109,6 +109,23 @@ def test_spinning_clock_never_wakes_before_the_deadline() -> None:
         assert clock.woke_ns >= deadline
 
 
+def test_work_before_the_deadline_moves_the_wake_up() -> None:
+    clock = MonotonicClock(2 * MS, spin_ns=200_000)
+    clock.start()
+    for _ in range(40):  # work that takes longer than the lead
+        clock.doze()
+        time.sleep(0.0003)
+        clock.adapt()
+        clock.wait()
+    assert 300_000 < clock.spin_ns <= 0.45 * 2 * MS
+    grown = clock.spin_ns
+    for _ in range(20):
+        clock.doze()
+        clock.adapt()
+        clock.wait()
+    assert clock.spin_ns < grown + 20_000 * 10  # shrinks slowly; a stalled machine may have raised it again
+
+
 @pytest.mark.parametrize(("period", "spin"), [(0, 0), (-1, 0), (1000, 1000), (1000, -1)])
 def test_impossible_periods_are_refused(period: int, spin: int) -> None:
     with pytest.raises(ValueError, match="period_ns"):

@@ -41,6 +41,8 @@ def pack_params(rig: Rig, *, start_armed: bool = False) -> np.ndarray:
         order=order,
         bleed_s=3.0,
         antenna_B=rig.gnss.antenna_m,
+        origin_m=[getattr(rig.body, a).origin_m for a in rig.kinematic_order],
+        imu_C=rig.imu.position_m,
         **_imu_figures(rig),
     )[0]
     p["tracker"] = tracker_params(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gimbal.estimation.joints import chain, joints_at, track_joint
+from gimbal.estimation.joints import antenna_from_imu, chain, joints_at, track_joint
 from gimbal.estimation.layout import (
     BA,
     BG,
@@ -22,7 +22,7 @@ from gimbal.estimation.layout import (
 from gimbal.estimation.mm_gnss import take_fix
 from gimbal.estimation.step import sample, work
 from gimbal.kernels.build import kernel
-from gimbal.kernels.quat import cross3, load3, load4, q_exp, q_mul, q_normalize, q_rotate, scale3, store3, store4
+from gimbal.kernels.quat import load3, load4, q_exp, q_mul, q_normalize, q_rotate, scale3, store3, store4
 
 __all__ = ["ESTIMATION_PARAMS", "ESTIMATION_STATE", "estimate", "estimate_reset"]
 
@@ -92,18 +92,19 @@ def estimate(p, s, sense, meas, nav):
 
 @kernel
 def write(p, s, t_ns, nav):
-    """NAV for t_ns: the estimate at the newest sample, carried over its age with the last rate."""
+    """NAV for t_ns: the estimate at the newest sample, carried over its age with the last rate; beside it what is left
+    to bleed off of the corrections."""
     silence = (t_ns - s["t_ns"]) * 1e-9
     age = min(max(silence, 0.0), PREDICT_S)
     off = scale3(load3(s["off"]), 1.0 - p["dt"] / p["bleed_s"] if p["bleed_s"] > p["dt"] else 0.0)
     store3(s["off"], off)
     w = load3(s["omega"])
     f = load3(s["force"])
-    held = q_normalize(q_mul(q_exp(off), load4(s["q"])))
-    q = q_mul(held, q_exp(scale3(w, age)))
+    q = q_normalize(q_mul(load4(s["q"]), q_exp(scale3(w, age))))
     a = q_rotate(q, f)
-    store4(s["q_out"], held)
+    store4(s["q_out"], q_normalize(q_mul(q_exp(off), load4(s["q"]))))
     store4(nav["q_NC_est"], q)
+    store3(nav["smoothing_N"], off)
     store3(nav["omega_NC_C_est"], w)
     store3(nav["accel_C_meas"], f)
     for i in range(3):
@@ -127,5 +128,5 @@ def write(p, s, t_ns, nav):
     w_B = q_rotate(q_BC, (w[0] - w_joints[0], w[1] - w_joints[1], w[2] - w_joints[2]))
     store4(nav["q_NB_est"], q_NB)
     store3(nav["omega_NB_B_est"], w_B)
-    store3(s["track"][K_U:], q_rotate(q_NB, cross3(w_B, load3(p["antenna_B"]))))
+    store3(s["track"][K_U:], q_rotate(q_NB, antenna_from_imu(p, nav["joint_angle_est"])))
     store3(s["nose_N"], q_rotate(q_NB, (1.0, 0.0, 0.0)))

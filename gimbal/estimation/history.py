@@ -6,7 +6,7 @@ corrected between the measurement and its arrival.
 
 from __future__ import annotations
 
-from gimbal.estimation.layout import HISTORY, HISTORY_NS, TRACK
+from gimbal.estimation.layout import HISTORY, HISTORY_NS, K_U, TRACK
 from gimbal.kernels.build import kernel
 
 
@@ -25,7 +25,11 @@ def remember(s):
 
 @kernel
 def recall(s, t_ns):
-    """Own motion at t_ns, in `then`: linear between entries, at most the newest sample. False before the oldest."""
+    """Own motion at t_ns, in `then`: linear between entries, at most the newest sample. False before the oldest.
+
+    The antenna's velocity is the arm's difference over an entry's 20 ms: taken from the joints' rates it would be wrong
+    by metres a second while those oscillate.
+    """
     newest = s["ring_n"] - 1
     oldest = max(s["ring_n"] - HISTORY, 0)
     k = newest
@@ -41,4 +45,10 @@ def recall(s, t_ns):
     for i in range(TRACK):
         y = s["ring"][young, i] if k < newest else s["track"][i]
         s["then"][i] = y + (min(a, 1.0) - 1.0) * (y - s["ring"][old, i])
+    k = min(max(k, oldest), newest - 1)
+    for i in range(K_U, K_U + 3):
+        s["then"][i] = 0.0
+        if k >= oldest:
+            turned = s["ring"][(k + 1) % HISTORY, i] - s["ring"][k % HISTORY, i]
+            s["then"][i] = turned / (1e-9 * (s["ring_ns"][(k + 1) % HISTORY] - s["ring_ns"][k % HISTORY]))
     return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from gimbal.kernels.build import kernel
-from gimbal.kernels.quat import q_axis, q_mul, q_unrotate
+from gimbal.kernels.quat import load3, q_axis, q_mul, q_rotate, q_unrotate, sub3
 
 PREDICT_S = 0.02  # an older reading is held, its rate is not believed
 RESTART_S = 0.2
@@ -65,3 +65,15 @@ def chain(p, angle, rate):
         r = rate[i]
         w = (w[0] + (r if i == 0 else 0.0), w[1] + (r if i == 1 else 0.0), w[2] + (r if i == 2 else 0.0))
     return q, w
+
+
+@kernel
+def antenna_from_imu(p, angle):
+    """Where the antenna on the base is from the IMU on the camera (m, in B), through the stages' origins."""
+    q = (1.0, 0.0, 0.0, 0.0)
+    arm = load3(p["antenna_B"])
+    for k in range(3):
+        arm = sub3(arm, q_rotate(q, load3(p["origin_m"][k])))
+        i = p["order"][k]
+        q = q_mul(q, q_axis(i, angle[i]))
+    return sub3(arm, q_rotate(q, load3(p["imu_C"])))

@@ -34,7 +34,8 @@ COARSE = 1024  # tilt from the mean specific force since the start: first moment
 # integrals since the last epoch, in ESTIMATION_STATE["sums"]
 I_F, I_W, I_A, I_W2, I_A2, I_Q, I_T = 0, 3, 6, 9, 10, 11, 12  # R f, raw rate, raw force, |w|², |f|², extra noise, time
 SUMS = 13
-# own motion, in "track" and each entry of "ring": velocity without corrections, antenna's velocity, position
+# own motion, in "track" and each entry of "ring": velocity without corrections, arm to the antenna (in "then" its
+# rate of change: the antenna's velocity against the IMU's), position
 K_D, K_U, K_P = 0, 3, 6
 TRACK = 9
 # the newest fix, in "fix"
@@ -67,7 +68,9 @@ ESTIMATION_PARAMS = np.dtype(
         ("gnss_latency_ns", "i8"),  # the fix is older than its own time stamp says by this
         ("gnss_latency_std", "f8"),  # s: how wrong that may be; it is estimated where above 0
         ("gnss_timeout_s", "f8"),  # without a fix this long: zero velocity again
-        ("antenna_B", "f8", 3),  # m, from the IMU
+        ("antenna_B", "f8", 3),  # m, in B, from the outer joint's bearing
+        ("origin_m", "f8", (3, 3)),  # of each stage in the one before it, outer to inner
+        ("imu_C", "f8", 3),  # m, of the IMU in the camera stage
         ("course_std", "f8"),  # rad: heading against course, 0 = never from course
         ("course_speed", "f8"),  # m/s, least for it
         ("heading_valid_std", "f8"),  # rad

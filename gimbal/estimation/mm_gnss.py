@@ -25,11 +25,13 @@ from gimbal.estimation.layout import (
     V,
 )
 from gimbal.kernels.build import kernel
+from gimbal.kernels.quat import load3, norm3
 
 HARD = 12.0  # times the gate: beyond it a fix is rejected, not only weighted down
 RUN = 3  # so many fixes rejected in a row are believed: it is the filter that is wrong
 NIS_SHARE = 0.1  # of a fix in the running mean of NIS that the judge looks at
 NIS_CLIP = 40.0  # a single outlier may not decide
+ARM_SPEED = 0.1  # m/s: so fast an arm's turning is no longer known well from joints that shake
 MAX_SPEED = 600.0  # m/s
 SLOW = 2.0  # m/s: in a frame whose heading is free a faster horizontal velocity says nothing
 MAX_LATENCY = 0.5  # s
@@ -71,7 +73,9 @@ def observe(s, i, force):
 def use_fix(p, s, t_ns):
     """Update with the pending fix, measured at t_ns; `then` holds the own motion at that time."""
     fix, then, r = s["fix"], s["then"], s["fix_r"]
-    std = max(fix[X_VEL_STD], p["gnss_std_min"])
+    arm = norm3(load3(then[K_U:]))
+    doubt = arm * arm / ARM_SPEED
+    std = math.sqrt(max(fix[X_VEL_STD], p["gnss_std_min"]) ** 2 + doubt * doubt)
     aligned = s["status"] & HEADING
     fall = p["gravity"] * (s["epoch_ns"] - t_ns) * 1e-9
     d = s["epoch_d"]

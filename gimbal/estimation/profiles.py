@@ -11,6 +11,7 @@ from gimbal.estimation.layout import BA, BG, ESTIMATION_PARAMS, MG, TH, N, V
 
 DEG = math.pi / 180.0
 
+ORIGIN = (0.0, 0.0, 0.0)
 PROFILES = ("handheld", "flight", "vehicle")
 
 # Packed per error state; the rest goes into the record under its own name.
@@ -101,7 +102,7 @@ def sensor_params(
     """
     return dict(
         gyro_noise=max(3.0 * gyro_noise, 1e-4),
-        gyro_bias_std0=2.0 * gyro_bias,
+        gyro_bias_std0=1.5 * gyro_bias,
         gyro_bias_walk=max(gyro_in_run / 10.0, 1e-6),  # the in-run figure is reached in about 100 s
         gyro_scale_std0=1.5 * gyro_scale,
         gyro_cross_std0=1.5 * misalignment,
@@ -118,14 +119,14 @@ def default_params(profile: str, dt_s: float, **changes: Any) -> np.ndarray:
     Args:
         profile: "handheld", "flight" or "vehicle".
         dt_s: time between IMU samples, or the tick.
-        changes: other values for names in COMMON or VECTORS, or ``antenna_B``, in SI units.
+        changes: other values for names in COMMON or VECTORS, or ``antenna_B``, ``origin_m``, ``imu_C``, in SI units.
 
     Raises:
         ValueError: an unknown profile or name.
     """
     if profile not in PROFILES:
         raise ValueError(f"profile is {profile!r}; it may be {', '.join(PROFILES)}")
-    values = {**COMMON, **VECTORS, "dt": dt_s, "antenna_B": (0.0, 0.0, 0.0)}
+    values = {**COMMON, **VECTORS, "dt": dt_s, "antenna_B": ORIGIN, "origin_m": (ORIGIN,) * 3, "imu_C": ORIGIN}
     for name, value in {**CHANGES[profile], **changes}.items():
         if name not in values:
             raise ValueError(f"{name} is no parameter of the estimator; they are {', '.join(values)}")

@@ -23,7 +23,7 @@ from firmware_bridge.emulators.line import make_line
 from firmware_bridge.emulators.pty_host import Host
 from gimbal.config.load import load_rig, load_scenario
 from gimbal.config.schema import Rig
-from gimbal.emulated_world import PlantAxis, PlantImu, PlantReceiver, World
+from gimbal.emulated_world import PlantAxis, PlantImage, PlantImu, PlantReceiver, World
 from gimbal.errors import GimbalError, UsageError
 from gimbal.frames import AXES
 from gimbal.loop import realtime
@@ -85,6 +85,8 @@ class Emulators:
             options.setdefault("device_max_torque_Nm", rig.limits.max_torque_Nm)
         elif entry.kind == "imu":
             physics = self.imu = PlantImu(self.world)
+        elif entry.kind == "bearing":
+            physics = PlantImage(self.world, rig)
         elif name in ("gnss", "beacon"):
             physics = PlantReceiver(self.world, getattr(self.plant, f"{name}_fix"))
         else:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from firmware_bridge.emulators.physics import AxisDrive, AxisState, Fix, ImuSample
+from firmware_bridge.emulators.physics import AxisDrive, AxisState, Fix, ImagePoint, ImuSample
 from gimbal.config.schema import Rig
 from gimbal.frames import AXES
 from gimbal.plant.simulator import Plant
@@ -123,6 +123,28 @@ class PlantReceiver:
             lat, lon, height, (float(vel[0]), float(vel[1]), float(vel[2])), newest["pos_std"], newest["vel_std"],
             t_ns=newest["t_ns"],
         )  # fmt: skip
+
+
+class PlantImage:
+    """The camera's tracker: where the target is in the picture, without errors; none when it is out of frame."""
+
+    def __init__(self, world: World, rig: Rig) -> None:
+        self.world, camera = world, rig.camera
+        self.wide, self.high = camera.sensor_mm[0] / camera.focal_mm, camera.sensor_mm[1] / camera.focal_mm
+
+    def image(self, t_ns: int) -> ImagePoint | None:
+        self.world.advance(t_ns)
+        truth = self.world.plant.truth()
+        if truth.get("target_pos_N") is None:
+            return None
+        w, *v = (float(x) for x in truth["q_NC"])
+        line = np.asarray(truth["target_pos_N"]) - np.asarray(truth["camera_pos_N"])
+        u = -np.array(v)  # the conjugate turns N into camera axes
+        ahead, right, down = line + 2.0 * np.cross(u, np.cross(u, line) + w * line)
+        if ahead <= 0.0:
+            return None
+        x, y = 0.5 + right / ahead / self.wide, 0.5 + down / ahead / self.high
+        return ImagePoint(x, y) if 0.0 <= x <= 1.0 and 0.0 <= y <= 1.0 else None
 
 
 def _ecef(lat_deg: float, lon_deg: float, height_m: float) -> tuple[float, float, float]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import select
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ from gimbal.rig.line import Line
 from gimbal.rig.local_frame import LocalFrame
 
 AXES = ("roll", "pitch", "yaw")
-_ROLE = {"imu": "IMU", "motor": "motor controllers", "gnss": "rig's GNSS", "beacon": "beacon receiver"}
+_ROLE = {"imu": "IMU", "motor": "motor controllers", "gnss": "rig's GNSS", "beacon": "beacon receiver",
+         "bearing": "vision"}  # fmt: skip
 _SILENT_FIX_NS = 3_000_000_000  # a receiver is lost after this long without a fix
 _LINK_LOST = int(interface.Status.LINK_LOST)
 
@@ -47,13 +48,21 @@ class HardwareRig:
     Args:
         config: a validated rig.
         ports: device name -> path, before the rig file's.
+        connect: makes a transport of a path and a baud; lock-step runs give lines in memory.
+        clock: ns, the transports' own.
 
     Raises (on ``open`` only): UsageError when the rig file's devices can't make a rig; BridgeError when a port is
     absent, busy or not permitted, when nothing or another device answers, or when a line is too slow.
     """
 
-    def __init__(self, config: RigConfig, ports: Mapping[str, str] | None = None) -> None:
-        self.config = config
+    def __init__(
+        self,
+        config: RigConfig,
+        ports: Mapping[str, str] | None = None,
+        connect: Callable[[str, int], Any] = open_transport,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.config, self.connect, self.clock = config, connect, clock
         self.ports = dict(ports or {})
         self.lines: list[Line] = []
         self.identities: dict[str, str] = {}
@@ -64,6 +73,7 @@ class HardwareRig:
         self._by_fd: dict[int, Line] = {}
         self._imu_rows = np.zeros(IMU_MAX, interface.IMU_ROW)
         self._fix_rows = np.zeros(8, interface.FIX_ROW)
+        self._bearing_rows = np.zeros(8, interface.BEARING_ROW)
         self._feedback: dict[str, np.ndarray] = {}
         joints = [getattr(config.joints, axis) for axis in AXES]
         self._direction = [float(joint.direction) for joint in joints]
@@ -80,7 +90,7 @@ class HardwareRig:
             self.safe()
             self.close()
             raise
-        now = time.monotonic_ns()
+        now = self.clock()
         for line in self.lines:
             line.last_row_ns = now
             self._watch(line)
@@ -102,6 +112,12 @@ class HardwareRig:
                         "(the rig's own) or 'beacon' (the subject's). Rename the section."
                     )
                 kind = name
+            if kind in ("gimbal", "radio"):
+                what = "closes its own loop, gimbal boards" if kind == "gimbal" else "is an operator's radio, radios"
+                raise UsageError(
+                    f"rig {self.config.name!r}: devices.{name} ({device.driver}) {what} can't be flown by this version "
+                    "yet. Take the section out, and use motor controllers such as rig 'torque' has."
+                )
             lines.append(Line(name, device.driver, kind, self.ports.get(name) or device.port))
         self._need(lines)
         return lines
@@ -129,7 +145,7 @@ class HardwareRig:
             if key in known:
                 options.setdefault(key, value)
         try:
-            identity = line.driver.open(open_transport(line.path, device.baud), options)
+            identity = line.driver.open(self.connect(line.path, device.baud), options)
             if line.kind == "motor":
                 self._accept_motors(line, rate_hz)
             if line.kind in ("motor", "imu"):
@@ -167,7 +183,7 @@ class HardwareRig:
         """
         if sense is not self._sense:
             self._bind(sense)
-        now = time.monotonic_ns()
+        now = self.clock()
         for descriptor, _ in self._poller.poll(0):
             line = self._by_fd.get(descriptor)
             if line is not None and line.worker is None:
@@ -189,6 +205,8 @@ class HardwareRig:
             count = self._read_imu(line)
         elif line.kind == "motor":
             count = self._read_motors(line)
+        elif line.kind == "bearing":
+            count = self._read_bearing(line)
         else:
             count = self._read_fix(line)
         if count > 0:
@@ -288,6 +306,27 @@ class HardwareRig:
         sense[f"{prefix}_pos_std"][0] = fix["pos_std_m"]
         sense[f"{prefix}_vel_std"][0] = fix["vel_std_m_s"]
         sense[f"{prefix}_no_vel"][0] = 0 if fix["has_vel"] else 1
+        return count
+
+    def _read_bearing(self, line: Line) -> int:
+        """A place in the picture becomes tangents from the boresight, by the lens and the sensor of the rig file."""
+        sense, camera = self._sense, self.config.camera
+        assert sense is not None
+        count = line.driver.poll(self._bearing_rows)
+        if count <= 0:
+            return count
+        row = self._bearing_rows[count - 1]
+        if not row["tracking"] or row["confidence"] <= 0.0:
+            return count
+        wide, high = camera.sensor_mm[0] / camera.focal_mm, camera.sensor_mm[1] / camera.focal_mm
+        sense["bearing_valid"][0] = 1
+        sense["bearing_t_ns"][0] = row["t_ns"]
+        sense["bearing_arrival_ns"][0] = row["arrival_ns"]
+        sense["bearing_xy"][0, 0] = (row["xy_image"][0] - 0.5) * wide
+        sense["bearing_xy"][0, 1] = (row["xy_image"][1] - 0.5) * high
+        sense["bearing_std"][0] = (
+            row["std_image"] * wide if row["std_image"] > 0 else math.radians(camera.box_angle_deg)
+        )
         return count
 
     def write(self, command: np.ndarray) -> int:

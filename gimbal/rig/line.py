@@ -9,8 +9,8 @@ from typing import Any
 
 from firmware_bridge import interface, registry
 
-LOST_IMU, LOST_MOTORS, LOST_GNSS, LOST_BEACON = 1, 2, 4, 8  # bits of SENSE.link_lost
-LOST_BIT = {"imu": LOST_IMU, "motor": LOST_MOTORS, "gnss": LOST_GNSS, "beacon": LOST_BEACON}
+LOST_IMU, LOST_MOTORS, LOST_GNSS, LOST_BEACON, LOST_VISION = 1, 2, 4, 8, 16  # bits of SENSE.link_lost
+LOST_BIT = {"imu": LOST_IMU, "motor": LOST_MOTORS, "gnss": LOST_GNSS, "beacon": LOST_BEACON, "bearing": LOST_VISION}
 _RETRY_FAST_NS, _RETRY_SLOW_NS, _FAST_FOR_NS = 5_000_000, 50_000_000, 1_000_000_000
 _UNCONFIGURED_NS = 300_000_000  # a reopened line silent for this long has lost its settings
 
@@ -22,7 +22,11 @@ class Line:
         self.name, self.driver_name, self.kind, self.path = name, driver_name, kind, path
         self.driver: Any = registry.create_driver(driver_name)
         self.bit = LOST_BIT.get(kind, 0)
-        self.receives_fixes = kind in ("gnss", "beacon")  # lost when silent, too; IMU and motors show their ages
+        self.receives_fixes = kind in (
+            "gnss",
+            "beacon",
+            "bearing",
+        )  # lost when silent, too; IMU and motors show their ages
         self.axes: list[int] = []
         self.last_row_ns = 0
         self.watched = -1  # descriptor among the polled ones

@@ -54,7 +54,8 @@ class MemoryRig(Emulators):
         motion = base_motion.make(self.scenario, self.seed, self.seconds + OPENING_NS * 1e-9 + 1.0, None)
         self.plant = Plant(_paced(config), self.scenario, seed=self.seed, motion=motion, t0_ns=t0_ns)
         self.world = World(self.plant, round(1e9 * info["dt_s"]))
-        self.host = MemoryHost(self.clock, self._advance)
+        self.host = memory = MemoryHost(self.clock, self._advance)
+        self._lines = memory.lines
         self.axes = [PlantAxis(self.world, config, axis) for axis in range(3)]
         self.imu: PlantImu | None = None
         self.ring = None
@@ -67,7 +68,7 @@ class MemoryRig(Emulators):
         self._go_to(self._next_ns)
 
     def _connect(self, path: str, baud: int) -> Any:
-        line = self.host.lines[path]
+        line = self._lines[path]
         line.baud = baud
         return line
 

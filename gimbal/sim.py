@@ -77,8 +77,13 @@ def simulate(
                 keep=history,
             )
         )
-    row = over_seeds(rows)
-    return {**row, "scenario": scenario.config.name, "controller": controller, "config_hash": rig.hash + scenario.hash}
+    row = {**over_seeds(rows), "scenario": scenario.config.name, "controller": controller}
+    row["config_hash"] = rig.hash + scenario.hash
+    if args.bound and scenario.config.carrier.kind != "still":
+        from gimbal.tuning.carrier_bound import bound_keys, known_bound
+
+        row |= bound_keys(row, known_bound(rig.config, scenario.config, seconds, args.seed))
+    return row
 
 
 def print_row(row: dict[str, Any]) -> None:
@@ -90,6 +95,17 @@ def print_row(row: dict[str, Any]) -> None:
         if row[key]:
             parts = "  ".join(f"{axis} {value:.1f}" for axis, value in row[key].items())
             print(f"  {key.split('_')[0]:14s} {parts} {unit} RMS above 0.5 Hz")
+    for key, label in (
+        ("bound_robust_urad", "robust bound"),
+        ("bound_lqg_urad", "LQG bound"),
+        ("sensor_floor_urad", "floor"),
+    ):
+        if row.get(key):
+            print(
+                f"  {label:14s} " + "  ".join(f"{axis} {value:.1f}" for axis, value in row[key].items()) + " µrad RMS"
+            )
+    if row.get("bound_ratio"):
+        print(f"  ratio          {row['bound_ratio']['total']:.2f} of the robust bound")
     for key, label, unit in (
         ("pointing_error_deg_rms", "pointing", "deg RMS"),
         ("pointing_error_deg_p95", "", "deg, 95th percentile"),

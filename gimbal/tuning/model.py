@@ -22,6 +22,7 @@ from gimbal.frames import AXES, AXIS_INDEX
 Array = np.ndarray
 PITCH_GRID_DEG = (-120.0, -90.0, -60.0, -30.0, 0.0, 30.0, 60.0, 90.0, 120.0)
 ROLL_GRID_DEG = (-66.0, -33.0, 0.0, 33.0, 66.0)  # beyond it the singularity's damping takes authority away
+ANGLE_LEAK_S = 15.0
 STAGE_SHARE = 0.8  # of a stage's own inertia at most is on the motor's side, as in the plant
 
 
@@ -121,18 +122,19 @@ def make_axis(rig: Rig, name: str, inertia: float | None = None, change: Change 
 def continuous_plant(axis: Axis) -> tuple[Array, Array, Array]:
     """A, B, C. Inputs: torque command (N m), torque on the camera's side (N m), torque on the motor's side.
 
-    Outputs: gyro's filtered rate, true rate of the camera (rad/s). Angles enter as the spring's stretch only: the
-    camera's angle is the integral of its rate.
+    Outputs: gyro's filtered rate, rate and angle of the camera (rad/s, rad). The angle leaks away over ANGLE_LEAK_S:
+    no sensor sees it whole, and above 0.5 Hz it is the rate's integral within 1e-3.
     """
     wt, wg = 2.0 * math.pi * axis.torque_hz, 2.0 * math.pi * axis.gyro_hz
     flexible = axis.motor_inertia > 0.0
-    n = 6 if flexible else 4
-    A, B, C = np.zeros((n, n)), np.zeros((n, 3)), np.zeros((2, n))
+    n = 7 if flexible else 5
+    A, B, C = np.zeros((n, n)), np.zeros((n, 3)), np.zeros((3, n))
     A[0, 0], B[0, 0] = -wt, wt  # torque
     # gyro's Butterworth low-pass: states its output and its slope
     A[1, 2], A[2, 1], A[2, 2] = 1.0, -wg * wg, -math.sqrt(2.0) * wg
     A[2, 3] = wg * wg
-    C[0, 1], C[1, 3] = 1.0, 1.0
+    A[n - 1, 3], A[n - 1, n - 1] = 1.0, -1.0 / ANGLE_LEAK_S
+    C[0, 1], C[1, 3], C[2, n - 1] = 1.0, 1.0, 1.0
     if not flexible:
         A[3, 0] = B[3, 1] = B[3, 2] = 1.0 / axis.inertia
         return A, B, C
@@ -167,7 +169,7 @@ def sampled_plant(axis: Axis) -> tuple[Array, Array, Array]:
     if line == 0:
         return A, B, Cc
     size = n + line  # line[0] is the newest command not yet acting
-    F, G, H = np.zeros((size, size)), np.zeros((size, 3)), np.zeros((2, size))
+    F, G, H = np.zeros((size, size)), np.zeros((size, 3)), np.zeros((3, size))
     F[:n, :n], G[:n, 1:], H[:, :n] = A, B[:, 1:], Cc
     G[n, 0] = 1.0
     for i in range(1, line):
@@ -190,13 +192,11 @@ def imu_hold(axis: Axis) -> Array:
 
 
 def response(A: Array, B: Array, C: Array, z: Array) -> Array:
-    """(len(z), outputs, inputs) of a sampled system at points z, by its eigenvectors where they are sound."""
-    values, V = np.linalg.eig(A)
-    if np.linalg.cond(V) < 1e8:
-        left, right = C @ V, np.linalg.solve(V, B.astype(complex))
-        return np.einsum("oi,zi,in->zon", left, 1.0 / (z[:, None] - values), right)
+    """(len(z), outputs, inputs) of a sampled system at points z."""
     eye = np.eye(len(A))
-    return np.array([C @ np.linalg.solve(x * eye - A, B) for x in z])
+    parts = np.array_split(z, max(1, len(z) * len(A) ** 2 // 200_000))  # a few MB at a time
+    b = B.astype(complex)[None]
+    return np.concatenate([C @ np.linalg.solve(x[:, None, None] * eye - A, b) for x in parts])
 
 
 def section_response(c: Array | list[float], z: Array) -> Array:

@@ -1,0 +1,167 @@
+"""Disturbance spectra: power spectral density over stationary windows, and a stable rational spectrum fitted to it.
+
+The rational spectrum is a sum of independent processes, each white noise through a first-order low-pass or a damped
+resonator, so it is stable and positive by construction. Their powers maximise Whittle's likelihood (P. Whittle, Ark.
+Mat. 2(23), 1953) by the multiplicative updates of C. Févotte, N. Bertin, J.-L. Durrieu, Neural Computation 21(3), 2009.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import expm, solve_discrete_lyapunov
+from scipy.signal import welch
+
+Array = np.ndarray
+BROAD_DAMPING = 0.35
+TONE_HZ = 0.08  # half width of a tone
+TONE_RATIO = 8.0  # a tone stands this much above its surroundings
+SPACING = 1.35  # ratio of neighbouring broad resonators
+LEAST_SHARE = 0.03  # a process that nowhere makes this part of the whole is left out
+MOST_PROCESSES = 12
+WINDOW_S = 4.0
+
+
+@dataclass(frozen=True)
+class Process:
+    """White noise through a first-order low-pass (damping 0) or a resonator; ``rms`` of its output.
+
+    ``low``: the resonator's second-order low-pass output instead of its band-pass one.
+    """
+
+    hz: float
+    damping: float
+    rms: float
+    low: bool = False
+
+    def density(self, f: Array) -> Array:
+        """One-sided power spectral density (unit²/Hz)."""
+        if self.damping == 0.0:
+            return self.rms**2 * (2.0 / (math.pi * self.hz)) / (1.0 + (f / self.hz) ** 2)
+        x = f / self.hz
+        band = (2.0 * self.damping * x) ** 2
+        shape = (2.0 * self.damping) ** 2 if self.low else band
+        return self.rms**2 / (math.pi * self.damping * self.hz) * shape / ((1.0 - x * x) ** 2 + band)
+
+    def sampled(self, T: float) -> tuple[Array, Array, Array]:
+        """A, Q (covariance of the step's noise), C of the process sampled every T seconds."""
+        w = 2.0 * math.pi * self.hz
+        if self.damping == 0.0:
+            a = math.exp(-w * T)
+            return np.array([[a]]), np.array([[(1.0 - a * a) * self.rms**2]]), np.array([[1.0]])
+        A = np.array([[0.0, 1.0], [-w * w, -2.0 * self.damping * w]])
+        P = self.rms**2 * np.diag([1.0 / (w * w), 1.0])  # stationary: slope, or angle times w, of variance rms²
+        F = expm(A * T)
+        scale = np.diag([w, 1.0])
+        F, P = scale @ F @ np.linalg.inv(scale), scale @ P @ scale
+        Q = P - F @ P @ F.T
+        return F, 0.5 * (Q + Q.T), np.array([[1.0, 0.0] if self.low else [0.0, 1.0]])
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Sum of independent processes."""
+
+    processes: tuple[Process, ...]
+
+    def density(self, f: Array) -> Array:
+        """One-sided power spectral density (unit²/Hz)."""
+        return sum((p.density(f) for p in self.processes), np.zeros_like(f))
+
+    def rms(self) -> float:
+        """Of the whole."""
+        return math.sqrt(sum(p.rms**2 for p in self.processes))
+
+    def sampled(self, T: float) -> tuple[Array, Array, Array]:
+        """A, Q, C of the whole sampled every T seconds."""
+        parts = [p.sampled(T) for p in self.processes]
+        n = sum(len(a) for a, _, _ in parts)
+        A, Q, C = np.zeros((n, n)), np.zeros((n, n)), np.zeros((1, n))
+        at = 0
+        for a, q, c in parts:
+            s = slice(at, at + len(a))
+            A[s, s], Q[s, s], C[:, s] = a, q, c
+            at += len(a)
+        return A, Q, C
+
+    def sampled_rms(self, T: float) -> float:
+        """RMS of the sampled state space's output: equals :meth:`rms`."""
+        A, Q, C = self.sampled(T)
+        return math.sqrt(float((C @ solve_discrete_lyapunov(A, Q) @ C.T)[0, 0]))
+
+
+def density_of(x: Array, rate_hz: float, segment_s: float = 4.0) -> tuple[Array, Array]:
+    """One-sided density of x (n,) by Welch's method, without the mean's bin."""
+    n = min(len(x), round(segment_s * rate_hz))
+    f, p = welch(x, rate_hz, nperseg=n, detrend="linear")
+    return f[1:], np.maximum(p[1:], 1e-300)
+
+
+def _tones(f: Array, p: Array) -> list[float]:
+    """Frequencies that stand out of their surroundings."""
+    out = []
+    for i in range(2, len(f) - 2):
+        near = (np.abs(f - f[i]) < max(1.0, 0.15 * f[i])) & (np.abs(f - f[i]) > 2.5 * (f[1] - f[0]))
+        if p[i] == p[i - 2 : i + 3].max() and p[i] > TONE_RATIO * np.median(p[near]) and f[i] > 1.0:
+            out.append(float(f[i]))
+    return out
+
+
+def _powers(shapes: Array, p: Array, weight: Array, steps: int) -> Array:
+    """Powers (k,) of shapes (k, n) by multiplicative updates towards the density p."""
+    power = np.full(len(shapes), float(np.mean(p / shapes.sum(0))))
+    for _ in range(steps):
+        model = power @ shapes
+        power = power * np.sqrt((shapes @ (weight * p / model**2)) / (shapes @ (weight / model)))
+    return power
+
+
+def fit(f: Array, p: Array, top_hz: float) -> Spectrum:
+    """A stable rational spectrum of a one-sided density p at f (Hz), best per octave, up to top_hz.
+
+    Raises:
+        ValueError: nothing to fit.
+    """
+    use = (f > 0.0) & (f <= top_hz) & np.isfinite(p) & (p > 0.0)
+    f, p = f[use], p[use]
+    if len(f) < 8:
+        raise ValueError("a spectrum is fitted to 8 points or more, all positive and finite")
+    count = round(math.log(top_hz / 0.3) / math.log(SPACING))
+    candidates = [Process(0.3, 0.0, 1.0), Process(4.0, 0.0, 1.0), Process(30.0, 0.0, 1.0)]
+    candidates += [Process(0.3 * SPACING**k, BROAD_DAMPING, 1.0) for k in range(1, count + 1)]
+    candidates += [Process(x, TONE_HZ / x, 1.0) for x in _tones(f, p)]
+    weight = 1.0 / f
+    for steps in (150, 300):
+        shapes = np.array([c.density(f) for c in candidates]) + 1e-300
+        power = _powers(shapes, p, weight, steps)
+        share = (power[:, None] * shapes / (power @ shapes)).max(1)
+        order = np.argsort(-share)[: MOST_PROCESSES if steps == 150 else None]
+        keep = [int(k) for k in order if share[k] > (LEAST_SHARE if steps == 150 else 0.0)]
+        candidates, power = [candidates[k] for k in keep], power[keep]
+    return Spectrum(tuple(Process(c.hz, c.damping, math.sqrt(a)) for c, a in zip(candidates, power, strict=True)))
+
+
+def stationary_groups(x: Array, rate_hz: float, most: int = 2) -> tuple[Array, list[tuple[float, Array]]]:
+    """Densities of x (n, c) over windows of like level: frequencies; per group its share of time and density (c, m).
+
+    Windows of WINDOW_S overlap by half; the level is the power from 0.5 to 30 Hz. Groups that hardly differ are one.
+    """
+    size = min(len(x), round(WINDOW_S * rate_hz))
+    starts = range(0, len(x) - size + 1, max(1, size // 2))
+    windows = np.array(
+        [[density_of(x[a : a + size, k], rate_hz, WINDOW_S)[1] for k in range(x.shape[1])] for a in starts]
+    )
+    f = density_of(x[:size, 0], rate_hz, WINDOW_S)[0]
+    level = np.log10(windows[:, :, (f >= 0.5) & (f <= 30.0)].sum((1, 2)))
+    parts = [np.arange(len(level))]
+    if most > 1 and len(level) >= 8:
+        order = np.argsort(level)
+        jump = [
+            np.var(level[order[:k]]) * k + np.var(level[order[k:]]) * (len(level) - k) for k in range(3, len(level) - 2)
+        ]
+        cut = 3 + int(np.argmin(jump))
+        if level[order[cut:]].mean() - level[order[:cut]].mean() > 0.4:  # 4 dB
+            parts = [order[:cut], order[cut:]]
+    return f, [(len(p) / len(level), windows[p].mean(0)) for p in parts]

@@ -43,6 +43,7 @@ def _add_sim(commands: argparse._SubParsersAction) -> None:
     p.add_argument("--seed", type=int, default=1, help="of every random part (default 1)")
     p.add_argument("--seeds", type=int, default=1, metavar="K", help="run seeds seed..seed+K-1, values RMS over them")
     p.add_argument("--controller", choices=("full", "pid"), default="full", help="pid: plain, no feed-forward")
+    p.add_argument("--bound", action="store_true", help="beside the jitter: the least any linear controller can reach")
     p.add_argument("--log", metavar="FILE", help="write the log (MCAP)")
     p.add_argument("--plot", metavar="FILE", help="draw the run (PNG)")
     p.add_argument("--json", metavar="FILE", help="write the figures")

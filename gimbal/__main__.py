@@ -63,7 +63,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     p.add_argument("--track", help="with --emulate: fly this track as the target")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--arm", action="store_true", help="arm after the self-test (default: starts disarmed)")
-    p.add_argument("--mode", default="lock", help="lock, track, rate, stow, home, off")
+    p.add_argument("--mode", help="lock, track, rate, stow, home, off (default: the emulated scenario's, else lock)")
     p.add_argument("--seconds", type=float, help="stop after this long (default: until SIGTERM or Ctrl-C)")
     p.add_argument("--log", metavar="DIR", help="record into this folder")
     p.add_argument("--port", metavar="NAME=PATH", action="append", default=[], help="port of a device")

@@ -40,6 +40,7 @@ class Code(enum.IntEnum):
     OVERSPEED = 109
     WIRED_STOP = 110
     MOTOR_OVERHEAT = 111
+    CONTROL_FAILED = 112
 
 
 class Blocker(enum.IntEnum):
@@ -52,6 +53,7 @@ class Blocker(enum.IntEnum):
     LATCHED = 4
     WIRED_STOP = 5
     MOVING = 6
+    FAULT = 7
 
 
 class Text(NamedTuple):
@@ -199,6 +201,11 @@ TEXT: dict[int, Text] = {
         "Let it cool, `gimbal ctl ack`, then arm.",
         "thermal.limit_degC",
     ),
+    Code.CONTROL_FAILED: Text(
+        "The controller's output was no number.",
+        "A defect, or input beyond all reason.",
+        "Keep the log and report it; `gimbal ctl ack`, then arm.",
+    ),
 }
 
 BLOCKER_TEXT: dict[int, str] = {
@@ -209,6 +216,7 @@ BLOCKER_TEXT: dict[int, str] = {
     Blocker.LATCHED: "a fault is latched: `gimbal ctl ack` first",
     Blocker.WIRED_STOP: "the wired stop chain is open",
     Blocker.MOVING: "a joint is turning too fast",
+    Blocker.FAULT: "a device or the estimator reports a fault: see `gimbal ctl status`",
 }
 
 

@@ -131,7 +131,7 @@ INBOX = _record(
 # Sensors -> estimation, control: calibrated, in camera axes and our joint sense.
 MEAS = _record(
     ("imu_n", "i4"),
-    ("imu_status", "u4"),  # as SENSE, plus bit 2: constant sensor, bit 3: non-finite samples were dropped
+    ("imu_status", "u4"),  # as SENSE, plus bit 2 constant, bits 3, 4: non-finite, future ones dropped
     ("imu_t_ns", "i8", IMU_MAX),
     ("imu_dt_s", "f8", IMU_MAX),  # time since the sample before
     ("gyro_C_meas", "f8", (IMU_MAX, 3)),
@@ -233,7 +233,6 @@ HEALTH = _record(
     ("ramp", "f8"),  # 0..1, authority after arming
     ("last_seq", "u8"),  # newest command acted on
     ("commands_refused", "u4"),
-    ("overruns", "u4"),
 )
 
 # Filled by the process, never by the step: the only part of a row that differs between two equal runs.

@@ -46,6 +46,8 @@ POINTING_STATE = np.dtype(
         ("rate", "f8", 3),
         ("out", "f8", 4),
         ("started", "u1"),
+        ("snapped", "u1"),  # this tick; snap_N is the rotation in N that was jumped
+        ("snap_N", "f8", 4),
     ],
     align=True,
 )
@@ -69,6 +71,7 @@ def hold_attitude(p, s, meas, nav):
     All of the estimate's steps arrive slowly; where control's attitude and the estimate are ``snap`` apart, it starts
     anew from the estimate.
     """
+    s["snapped"] = 0
     if not s["started"]:
         _start(s, nav)
     dt_s = p["dt_s"]
@@ -88,7 +91,9 @@ def hold_attitude(p, s, meas, nav):
     age_s = min(max(1e-9 * meas["imu_age_ns"], 0.0), 0.05)
     out = q_mul(q, q_exp(scale3(load3(s["rate"]), age_s)))
     e = q_log(q_mul(load4(nav["q_NC_est"]), q_conj(out)))
-    if norm3(e) > p["snap"]:
+    if not norm3(e) <= p["snap"]:  # also where it is no number any more
+        s["snapped"] = 1 if norm3(e) < 7.0 else 0
+        store4(s["snap_N"], q_exp(e))
         _start(s, nav)
         store4(s["out"], load4(nav["q_NC_est"]))
         return

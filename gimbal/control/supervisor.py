@@ -13,6 +13,10 @@ from gimbal.faults import Blocker, Code
 from gimbal.kernels.build import kernel
 from gimbal.records import Arm, JointMode
 
+# A controller whose watchdog ran out while nothing was commanded stands still; arming clears it (firmware_bridge
+# reports it by this code), so it is a fault only once the ramp is on its way.
+WATCHDOG_EXPIRED = 0x10000
+
 SUPERVISOR_PARAMS = np.dtype(
     [
         ("self_test_ns", "i8"),
@@ -51,8 +55,10 @@ SUPERVISOR_STATE = np.dtype(
 
 
 @kernel
-def _blockers(p, s, sense, meas, nav):
+def _blockers(p, s, sense, meas, nav, fault):
     bits = 0
+    if fault != 0:
+        bits |= 1 << Blocker.FAULT
     if meas["imu_age_ns"] > p["imu_hold_ns"] or meas["imu_status"] & 4:
         bits |= 1 << Blocker.IMU
     for a in range(3):
@@ -85,7 +91,8 @@ def _judge(p, s, sense, meas, nav):
     for a in range(3):
         if not meas["joint_valid"][a] or meas["joint_age_ns"][a] > p["joint_safe_ns"]:
             return Code.MOTOR_SILENT.value
-        if sense["joint_valid"][a] and sense["motor_fault"][a] != 0:
+        code = sense["motor_fault"][a] if sense["joint_valid"][a] else 0
+        if code != 0 and (code != WATCHDOG_EXPIRED or s["ramp"] > 0.1):
             return Code.MOTOR_FAULT.value
         if sense["motor_temp_degC"][a] > p["hot_degC"]:
             return Code.MOTOR_OVERHEAT.value
@@ -97,10 +104,10 @@ def _judge(p, s, sense, meas, nav):
 
 
 @kernel
-def _runaway(p, s, nav, control):
+def _runaway(p, s, nav, attitude_err_C):
     """A camera that turns away from its setpoint while the error is large and grows: a motor pulls the wrong way."""
     for a in range(3):
-        err = control["attitude_err_C"][a]
+        err = attitude_err_C[a]
         rate = nav["omega_NC_C_est"][a]
         leaving = abs(err) > p["runaway_err"] and err * rate < 0.0 and abs(rate) > p["runaway_rate"]
         s["against"][a] = s["against"][a] + 1 if leaving else 0
@@ -142,8 +149,11 @@ def _hold_on_encoders(p, s, nav, max_torque, command):
 
 
 @kernel
-def supervise_state(p, s, sense, meas, nav, arbiter, control, dt_s, health):
-    """Advance the state machine (before the command is made); fills HEALTH but its limits."""
+def supervise_state(p, s, sense, meas, nav, arbiter, attitude_err_C, dt_s, health):
+    """Advance the state machine (before the command is made); fills HEALTH but its limits.
+
+    ``attitude_err_C`` is that of the tick before: what the camera was told to do about it shows only now.
+    """
     now_ns = sense["t_ns"]
     s["armed_now"] = 0
     fault = _judge(p, s, sense, meas, nav)
@@ -151,7 +161,7 @@ def supervise_state(p, s, sense, meas, nav, arbiter, control, dt_s, health):
         s["arm"] = Arm.SELF_TEST
         s["since_ns"] = now_ns
         s["test_ns"] = 0
-    blockers = _blockers(p, s, sense, meas, nav)
+    blockers = _blockers(p, s, sense, meas, nav, fault)
     if s["arm"] == Arm.SELF_TEST:
         blockers |= 1 << Blocker.SELF_TEST
         s["test_ns"] = s["test_ns"] + int(1e9 * dt_s) if blockers == 1 << Blocker.SELF_TEST else 0
@@ -165,7 +175,7 @@ def supervise_state(p, s, sense, meas, nav, arbiter, control, dt_s, health):
     elif s["arm"] == Arm.ARMED:
         if fault != 0:
             _to_safe(s, fault, now_ns)
-        elif _runaway(p, s, nav, control):
+        elif _runaway(p, s, nav, attitude_err_C):
             _to_safe(s, Code.RUNAWAY.value, now_ns)
         elif arbiter["want_disarm"]:
             s["arm"] = Arm.IDLE
@@ -184,6 +194,8 @@ def supervise_state(p, s, sense, meas, nav, arbiter, control, dt_s, health):
             arbiter["refused"] += 1
     if s["arm"] == Arm.ARMED:
         s["ramp"] = min(1.0, s["ramp"] + dt_s / p["ramp_s"])
+    else:
+        s["ramp"] = 0.0
     health["arm"] = s["arm"]
     health["fault"] = s["fault"]
     health["blockers"] = blockers
@@ -218,8 +230,10 @@ def supervise_command(p, s, meas, nav, max_torque, off, torque, command):
     for a in range(3):
         command["mode"][a] = JointMode.OFF if off else JointMode.TORQUE
         x = 0.0 if off else torque[a]
-        if not (x == x):  # NaN: never to the wire
-            x = 0.0
+        if not abs(x) <= max_torque[a] * 1.001:  # NaN or beyond the limits: never to the wire
+            _to_safe(s, Code.CONTROL_FAILED.value, nav["t_ns"])
+            _safe_command(p, command)
+            return bits
         command["joint_torque_cmd"][a] = x
     if s["ramp"] < 1.0:
         bits |= 1 << Code.ARM_RAMP

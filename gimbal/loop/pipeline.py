@@ -29,11 +29,12 @@ from gimbal.control.supervisor import (
     supervise_state,
 )
 from gimbal.estimation.estimate import ESTIMATION_PARAMS, ESTIMATION_STATE, estimate
+from gimbal.estimation.layout import FALLBACK
 from gimbal.faults import Code
 from gimbal.kernels.build import kernel
 from gimbal.kernels.joints import q_from_joints
-from gimbal.kernels.quat import load3, load4, q_unrotate, store3, store4
-from gimbal.records import MEAS, Arm, Mode
+from gimbal.kernels.quat import load3, load4, q_axis, q_unrotate, store3, store4
+from gimbal.records import MEAS, TARGET, Arm, Mode
 from gimbal.sensors.encoders import ENCODER_STATE, measure_joints
 from gimbal.sensors.imu import IMU_PARAMS, IMU_STATE, measure_imu
 from gimbal.targeting.arbiter import ARBITER_PARAMS, ARBITER_STATE, arbitrate
@@ -77,6 +78,8 @@ STATE = np.dtype(
         ("observer", OBSERVER_STATE),
         ("allocation", ALLOCATION_STATE),
         ("supervisor", SUPERVISOR_STATE),
+        ("target", TARGET),
+        ("attitude_err_C", "f8", 3),  # of the tick before
         ("demand_C", "f8", 3),
         ("torque", "f8", 3),
         ("scratch", "f8", 3),
@@ -101,6 +104,7 @@ def _control(p, s, row, q_NC, rate_C):
     nav, setpoint, control = row["nav"], row["setpoint"], row["control"]
     dt_s = p["dt_s"]
     point(p["pointing"], q_NC, setpoint, control)
+    store3(s["attitude_err_C"], load3(control["attitude_err_C"]))
     rate_pid(p["pid"], s["pid"], rate_C, control, dt_s, s["demand_C"])
     observe(p["observer"], s["observer"], rate_C, dt_s)
     for k in range(3):
@@ -111,7 +115,7 @@ def _control(p, s, row, q_NC, rate_C):
     rate_sp_C, accel_sp_C = load3(setpoint["rate_sp_C"]), load3(setpoint["accel_sp_C"])
     allocate(p["allocation"], allocation, load3(s["demand_C"]), rate_sp_C, accel_sp_C, load3(nav["accel_C_meas"]), dt_s)
     gain = authority(s["supervisor"])
-    if gain >= 1.0:
+    if gain >= 1.0 and s["supervisor"]["arm"] == Arm.ARMED:
         learn(p["allocation"], allocation, dt_s)
     for a in range(3):
         s["torque"][a] = gain * (s["allocation"]["feedback"][a] + s["allocation"]["feedforward"][a])
@@ -155,7 +159,8 @@ def step(params, state, sense, inbox, command, row):
         row: (1,) TICK: everything, for telemetry and replay; ``timing`` is left alone.
     """
     p, s, r = params[0], state[0], row[0]
-    nav, target, goal, setpoint, health = r["nav"], r["target"], r["goal"], r["setpoint"], r["health"]
+    nav, goal, setpoint, health = r["nav"], r["goal"], r["setpoint"], r["health"]
+    target = s["target"]  # kept in STATE: the row is output only, what was in it before must not matter
     dt_s = p["dt_s"]
     r["sense"] = sense[0]
     r["inbox"] = inbox[0]
@@ -175,14 +180,18 @@ def step(params, state, sense, inbox, command, row):
     q_NC = load4(s["pointing"]["out"])
     rate_C = load3(s["pointing"]["rate"])
     if nav["heading_step"] != 0.0:  # north was found: what is held in N turns with it, the camera doesn't
-        profile_turn(s["profile"], nav["heading_step"])
-        modes_turn(s["modes"], nav["heading_step"])
+        profile_turn(s["profile"], q_axis(2, nav["heading_step"]))
+        modes_turn(s["modes"], q_axis(2, nav["heading_step"]))
+    if s["pointing"]["snapped"]:  # control's attitude was taken anew: the camera doesn't jump after it
+        profile_turn(s["profile"], load4(s["pointing"]["snap_N"]))
+        modes_turn(s["modes"], load4(s["pointing"]["snap_N"]))
 
     # targeting: who asks for what, where the target will be, and a setpoint without jumps
     arbitrate(p["arbiter"], s["arbiter"], now_ns, r["inbox"])
     track(p["tracker"], s["tracker"], r["sense"], nav, now_ns + p["act_delay_ns"], target)
+    r["target"] = target
     # SAFETY: the state machine, before anything is commanded
-    supervise_state(p["supervisor"], s["supervisor"], r["sense"], meas, nav, s["arbiter"], r["control"], dt_s, health)
+    supervise_state(p["supervisor"], s["supervisor"], r["sense"], meas, nav, s["arbiter"], s["attitude_err_C"], dt_s, health)
     armed = s["supervisor"]["arm"] == Arm.ARMED
     if s["supervisor"]["armed_now"] or not armed:
         _start_from(s, q_NC, rate_C)
@@ -215,12 +224,20 @@ def step(params, state, sense, inbox, command, row):
         r["control"]["torque_lim"],
         r["command"],
     )
+    health["arm"] = s["supervisor"]["arm"]
+    health["fault"] = s["supervisor"]["fault"]
+    if s["supervisor"]["holding"]:  # the loops ran on nothing: they start anew when samples come again
+        pid_reset(s["pid"])
+        observer_reset(s["observer"])
+        allocation_reset(s["allocation"])
     if goal["reason"] != 0 and goal["reason"] < 64:
         limits |= 1 << goal["reason"]
     if s["arbiter"]["rate_expired"]:
         limits |= 1 << Code.COMMAND_EXPIRED
     if s["profile"]["limited"] and armed:
         limits |= 1 << Code.RATE_LIMIT
+    if nav["status"] & FALLBACK:
+        limits |= 1 << Code.ESTIMATOR_FALLBACK
     if meas["imu_status"] & 1:
         limits |= 1 << Code.IMU_CLIPPED
     health["limits"] = limits

@@ -8,6 +8,8 @@ import numpy as np
 
 from gimbal.kernels.build import kernel
 
+AHEAD_NS = 5_000_000  # as for the IMU: a stamp from the future would hide that nothing comes any more
+
 ENCODER_STATE = np.dtype(
     [("t_ns", "i8", 3), ("angle", "f8", 3), ("rate", "f8", 3), ("torque", "f8", 3), ("seen", "u1", 3)], align=True
 )
@@ -21,6 +23,8 @@ def measure_joints(s, sense, meas):
         rate = sense["joint_rate"][i]
         t_ns = sense["joint_t_ns"][i]
         new = sense["joint_valid"][i] != 0 and math.isfinite(angle + rate)
+        if t_ns > sense["t_ns"] + AHEAD_NS:
+            new = False
         if new and s["seen"][i] and t_ns <= s["t_ns"][i]:
             new = False
         if new:

@@ -10,7 +10,8 @@ from gimbal.kernels.build import kernel
 from gimbal.kernels.mat import mat3_vec
 from gimbal.kernels.quat import load3, sub3
 
-CLIPPED, LOST, CONSTANT, NON_FINITE = 1, 2, 4, 8  # bits of MEAS.imu_status
+CLIPPED, LOST, CONSTANT, NON_FINITE, FUTURE = 1, 2, 4, 8, 16  # bits of MEAS.imu_status
+AHEAD_NS = 5_000_000  # a stamp further ahead of the tick than this is wrong: it would hide that nothing comes any more
 CONSTANT_AFTER = 24  # identical samples in a row: a live sensor's noise never repeats that long
 
 IMU_PARAMS = np.dtype(
@@ -44,6 +45,9 @@ def measure_imu(p, s, sense, meas):
         gyro = load3(sense["imu_gyro_I"][k])
         accel = load3(sense["imu_accel_I"][k])
         if s["started"] and t_ns <= s["t_ns"]:
+            continue
+        if t_ns > sense["t_ns"] + AHEAD_NS:
+            status |= 16
             continue
         if not _finite(gyro, accel):
             status |= 8

@@ -25,6 +25,7 @@ ARBITER_STATE = np.dtype(
         ("rate_expired", "u1"),
         ("mode_changed", "u1"),  # this tick
         ("point_N", "f8", 3),
+        ("point_set", "u1"),
         ("trim", "f8", 2),
         ("stop_count", "u8"),
         ("started", "u1"),
@@ -63,6 +64,7 @@ def _take_motion(p, s, inbox, now_ns):
             s["mode_changed"] = 1
             s["mode"] = Mode.RATE
     elif verb == Verb.POINT:
+        s["point_set"] = 1
         for i in range(3):
             s["point_N"][i] = inbox["vector"][i]
     elif verb == Verb.TRIM:
@@ -80,7 +82,6 @@ def arbitrate(p, s, now_ns, inbox):
     s["mode_changed"] = 0
     if not s["started"]:
         s["started"] = 1
-        s["stop_count"] = inbox["stop_count"]
         s["mode_changed"] = 1
     if inbox["stop_count"] != s["stop_count"]:
         s["stop_count"] = inbox["stop_count"]

@@ -16,7 +16,6 @@ from gimbal.kernels.joints import q_from_joints
 from gimbal.kernels.quat import (
     load3,
     load4,
-    q_axis,
     q_integrate,
     q_level,
     q_mul,
@@ -61,9 +60,9 @@ def _hold(s, q):
 
 
 @kernel
-def modes_turn(s, heading_step):
+def modes_turn(s, q_turn):
     """As profile_turn, for the direction that is held."""
-    store4(s["q_hold"], q_mul(q_axis(2, heading_step), load4(s["q_hold"])))
+    store4(s["q_hold"], q_mul(q_turn, load4(s["q_hold"])))
 
 
 @kernel
@@ -90,6 +89,9 @@ def choose_goal(p, s, arbiter, nav, target, q_now, dt_s, goal):
             reason = Code.TARGET_LOST.value
         elif target["status"] == TargetStatus.COASTING:
             reason = Code.TARGET_COASTING.value
+    elif asked == Mode.POINT and (not nav["heading_valid"] or not arbiter["point_set"]):
+        mode = Mode.LOCK.value
+        reason = Code.HEADING_UNKNOWN.value
     if arbiter["mode_changed"] or mode != s["mode"] or not s["held"]:
         if asked == Mode.LOCK or asked == Mode.TRACK:
             s["bank"] = 0.0
@@ -100,6 +102,7 @@ def choose_goal(p, s, arbiter, nav, target, q_now, dt_s, goal):
     goal["owner"] = arbiter["owner"]
     goal["reason"] = reason
     goal["joint_space"] = 0
+    store3(goal["joint_goal"], (0.0, 0.0, 0.0))
     rate = (0.0, 0.0, 0.0)
     if mode == Mode.TRACK:
         q, rate = level_goal(

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from gimbal.kernels.build import kernel
-from gimbal.kernels.quat import load3, load4, norm3, q_axis, q_conj, q_integrate, q_log, q_mul, q_rotate, store3, store4
+from gimbal.kernels.quat import load3, load4, norm3, q_conj, q_integrate, q_log, q_mul, q_rotate, store3, store4
 
 PROFILE_PARAMS = np.dtype(
     [("max_rate", "f8"), ("max_accel", "f8"), ("max_jerk", "f8"), ("bandwidth", "f8")],  # rad/s, ², ³; rad/s
@@ -33,9 +33,9 @@ def profile_reset(s, q_NC, rate_C):
 
 
 @kernel
-def profile_turn(s, heading_step):
-    """North was found: N turned by heading_step (rad) about down, and what is held in N turns along."""
-    store4(s["q_NC_sp"], q_mul(q_axis(2, heading_step), load4(s["q_NC_sp"])))
+def profile_turn(s, q_turn):
+    """N itself was turned by q_turn (north was found): what is held in N turns along."""
+    store4(s["q_NC_sp"], q_mul(q_turn, load4(s["q_NC_sp"])))
 
 
 @kernel

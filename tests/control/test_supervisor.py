@@ -9,7 +9,7 @@ from gimbal.config.load import load_rig
 from gimbal.config.pack import pack_params
 from gimbal.control.supervisor import SUPERVISOR_STATE, supervise_command, supervise_state
 from gimbal.faults import TEXT, Blocker, Code, blocker_sentences, limit_names, sentence
-from gimbal.records import COMMAND, CONTROL, HEALTH, MEAS, NAV, SENSE, Arm, JointMode
+from gimbal.records import COMMAND, HEALTH, MEAS, NAV, SENSE, Arm, JointMode
 from gimbal.targeting.arbiter import ARBITER_STATE
 
 MS = 1_000_000
@@ -23,7 +23,8 @@ class Bench:
         self.p = pack_params(load_rig("torque").config)[0]["supervisor"]
         self.s = np.zeros(1, SUPERVISOR_STATE)[0]
         self.sense, self.meas, self.nav = (np.zeros(1, d)[0] for d in (SENSE, MEAS, NAV))
-        self.arbiter, self.control, self.health = (np.zeros(1, d)[0] for d in (ARBITER_STATE, CONTROL, HEALTH))
+        self.arbiter, self.health = (np.zeros(1, d)[0] for d in (ARBITER_STATE, HEALTH))
+        self.attitude_err = np.zeros(3)
         self.command = np.zeros(1, COMMAND)[0]
         self.torque, self.off = np.array([0.1, 0.2, 0.3]), False
         self.meas["joint_valid"] = 1
@@ -37,7 +38,7 @@ class Bench:
         for _ in range(n):
             self.sense["t_ns"] += MS
             supervise_state(
-                self.p, self.s, self.sense, self.meas, self.nav, self.arbiter, self.control, DT, self.health
+                self.p, self.s, self.sense, self.meas, self.nav, self.arbiter, self.attitude_err, DT, self.health
             )
             self.limits = supervise_command(
                 self.p, self.s, self.meas, self.nav, np.full(3, 3.0), self.off, self.torque, self.command
@@ -181,7 +182,7 @@ def test_a_short_imu_gap_holds_the_joints_on_their_encoders(bench):
 
 def test_a_camera_that_runs_from_its_setpoint_is_stopped_within_10_ms(bench):
     bench.armed().tick(600)
-    bench.control["attitude_err_C"] = [0.0, 0.4, 0.0]
+    bench.attitude_err[:] = [0.0, 0.4, 0.0]
     bench.nav["omega_NC_C_est"] = [0.0, -2.0, 0.0]
     assert bench.tick(9) == Arm.ARMED
     assert bench.tick() == Arm.SAFE and bench.health["fault"] == Code.RUNAWAY
@@ -189,16 +190,27 @@ def test_a_camera_that_runs_from_its_setpoint_is_stopped_within_10_ms(bench):
 
 def test_a_camera_on_its_way_to_the_setpoint_is_no_runaway(bench):
     bench.armed().tick(600)
-    bench.control["attitude_err_C"] = [0.0, 0.4, 0.0]
+    bench.attitude_err[:] = [0.0, 0.4, 0.0]
     bench.nav["omega_NC_C_est"] = [0.0, 2.0, 0.0]
     assert bench.tick(500) == Arm.ARMED
 
 
-def test_no_nan_reaches_a_motor(bench):
-    bench.armed()
-    bench.torque = np.array([np.nan, 0.2, np.nan])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -50.0])
+def test_no_number_beyond_the_limits_reaches_a_motor_and_it_latches(bad):
+    bench = Bench().armed()
+    bench.torque = np.array([0.1, bad, 0.2])
     bench.tick()
-    assert np.isfinite(bench.command["joint_torque_cmd"]).all()
+    assert (bench.command["mode"] == JointMode.BRAKE).all() and not bench.command["joint_torque_cmd"].any()
+    assert bench.s["arm"] == Arm.SAFE and bench.s["fault"] == Code.CONTROL_FAILED
+
+
+@pytest.mark.parametrize("code", [Code.MOTOR_FAULT, Code.MOTOR_OVERHEAT, Code.IMU_LINK_LOST])
+def test_no_arming_while_a_fault_stands(bench, code):
+    bench.tick(200)
+    CASES[code](bench)
+    assert bench.tick(arm=1) == Arm.IDLE
+    assert int(bench.health["blockers"]) >> Blocker.FAULT & 1
+    assert (bench.command["mode"] == JointMode.OFF).all()
 
 
 def test_mode_off_takes_the_torque_away(bench):

@@ -7,7 +7,7 @@ import pytest
 
 from gimbal.records import MEAS, SENSE
 from gimbal.sensors.encoders import ENCODER_STATE, measure_joints
-from gimbal.sensors.imu import CLIPPED, CONSTANT, IMU_PARAMS, IMU_STATE, NON_FINITE, measure_imu
+from gimbal.sensors.imu import CLIPPED, CONSTANT, FUTURE, IMU_PARAMS, IMU_STATE, NON_FINITE, measure_imu
 
 MS = 1_000_000
 
@@ -72,6 +72,13 @@ def test_a_sensor_that_repeats_itself_is_frozen(imu):
     assert imu.meas["imu_status"] & CONSTANT
     imu.read(50 * MS, [49 * MS])
     assert not imu.meas["imu_status"] & CONSTANT
+
+
+def test_a_stamp_from_the_future_hides_nothing(imu):
+    imu.read(10 * MS, [9 * MS])
+    m = imu.read(11 * MS, [60_000 * MS])
+    assert m["imu_n"] == 0 and m["imu_status"] & FUTURE and m["imu_age_ns"] == 2 * MS
+    assert imu.read(12 * MS, [11 * MS])["imu_n"] == 1
 
 
 def test_before_the_first_sample_the_age_is_large(imu):

@@ -51,7 +51,7 @@ def _end_stop(p, axis, angle, rate, torque):
 
 @kernel
 def limit_torque(p, nav, torque, limited, saturated):
-    """Limit ``torque`` (3,) into ``limited`` (3,); an axis that is cut is marked in ``saturated``. Returns limit bits."""
+    """Limit ``torque`` (3,) into ``limited`` (3,), marking in ``saturated`` what is cut. Returns limit bits."""
     bits = 0
     for a in range(3):
         x = torque[a]

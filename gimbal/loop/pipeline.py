@@ -191,7 +191,9 @@ def step(params, state, sense, inbox, command, row):
     track(p["tracker"], s["tracker"], r["sense"], nav, now_ns + p["act_delay_ns"], target)
     r["target"] = target
     # SAFETY: the state machine, before anything is commanded
-    supervise_state(p["supervisor"], s["supervisor"], r["sense"], meas, nav, s["arbiter"], s["attitude_err_C"], dt_s, health)
+    supervise_state(
+        p["supervisor"], s["supervisor"], r["sense"], meas, nav, s["arbiter"], s["attitude_err_C"], dt_s, health
+    )
     armed = s["supervisor"]["arm"] == Arm.ARMED
     if s["supervisor"]["armed_now"] or not armed:
         _start_from(s, q_NC, rate_C)

@@ -52,10 +52,11 @@ def test_lock_holds_the_picture_far_stiller_than_the_carrier():
 
 
 def test_track_keeps_the_flyer_in_frame():
-    out = fly(10.0, mode="track")
+    out = fly(14.0, mode="track")
     assert out["faults"] == []
-    assert out["time_in_frame"] > 0.99
-    assert 0.01 < out["pointing_error_deg_p95"] < 10.0
+    # two receivers, each 1 m off an axis and slowly wandering, 40 m apart: degrees, but inside the 28 x 16 degree frame
+    assert out["time_in_frame"] > 0.95
+    assert 0.05 < out["pointing_error_deg_p95"] < 9.0
 
 
 def test_an_outside_plant_flies():

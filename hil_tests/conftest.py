@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -39,24 +37,15 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 
 
 @pytest.fixture
-def daemon(place: Place) -> Iterator[Callable[..., Daemon]]:
-    """``daemon("--arm")`` starts one on ``place``; whatever is left at the end is killed."""
-    started: list[Daemon] = []
+def daemon(place: Place) -> Callable[..., Daemon]:
+    """``daemon("--arm")`` starts one on ``place``, whose end is its own."""
 
     def start(*words: str, **how: Any) -> Daemon:
-        started.append(Daemon(place, *words, **how))
-        return started[-1]
+        return Daemon(place, *words, **how)
 
-    yield start
-    for one in started:
-        if one.alive():
-            os.killpg(one.process.pid, signal.SIGKILL)
-            one.process.wait(10)
+    return start
 
 
 @pytest.fixture
-def emulators(place: Place) -> Iterator[Emulators]:
-    running = Emulators(place)
-    yield running
-    if running.alive():
-        running.end()
+def emulators(place: Place) -> Emulators:
+    return Emulators(place)

@@ -12,12 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gimbal.ctl import Client
+from gimbal.loop.realtime import die_with_parent
 from gimbal.records import Arm
 from gimbal.telemetry.reader import open_log
 
@@ -52,6 +54,7 @@ class Place:
             self.name = text.split('name = "', 1)[1].split('"', 1)[0]
         self.rig = self.folder / "rig.toml"
         self.rig.write_text(text)
+        self.running: list[Running] = []
 
     def environment(self) -> dict[str, str]:
         return dict(os.environ) | {"GIMBAL_RUNTIME_DIR": str(self.folder), "PYTHONPATH": str(REPO)}
@@ -62,6 +65,9 @@ class Place:
         return subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=seconds)
 
     def remove(self) -> None:
+        """End whatever a test has left running, then the folder."""
+        for process in self.running:
+            process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -75,7 +81,9 @@ class Running:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gimbal", *words], env=place.environment(), stdin=subprocess.DEVNULL,
                 stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
+                preexec_fn=partial(die_with_parent, os.getpid()),
             )  # fmt: skip
+        place.running.append(self)
 
     def text(self) -> str:
         return self._output.read_text(errors="replace")
@@ -94,9 +102,14 @@ class Running:
         return self.process.wait(seconds)
 
     def kill(self) -> None:
+        """End it and its children, politely and then not."""
         if self.alive():
-            self.process.kill()
-        self.process.wait(PATIENCE_S)
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait(PATIENCE_S)
 
 
 class Breaker:

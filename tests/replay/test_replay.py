@@ -162,7 +162,7 @@ def test_another_cpu_type_is_compared_within_a_tolerance_and_said(tmp_path):
 
     def wrong_count(par, state, sense, inbox, command, row):
         small_step(par, state, sense, inbox, command, row)
-        row["health"]["overruns"] = 1
+        row["health"]["commands_refused"] = 1
 
     run(tmp_path / "a.mcap", header={"cpu": "cortex-a76"})
     result = replay(tmp_path / "a.mcap", step=nearly)

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from gimbal import instance
-from gimbal.children import Child
+from gimbal.daemon import instance
+from gimbal.daemon.children import Child
 from gimbal.errors import GimbalError, UsageError
 from gimbal.loop.board import BINS, Board
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gimbal import instance
+from gimbal.daemon import instance
 from gimbal.errors import GimbalError, UsageError
 from gimbal.loop.board import Board
 from gimbal.records import Mode

@@ -16,8 +16,8 @@ RIG, SCENARIO = "torque", "speedflight"
 
 def demo_command(args: argparse.Namespace) -> int:
     """Fly RIG in SCENARIO in mode track for ``args.seconds`` into the folder ``args.out``."""
+    from gimbal.daemon.summary import format_summary
     from gimbal.run import Daemon, check_options
-    from gimbal.summary import format_summary
 
     out = Path(args.out)
     try:

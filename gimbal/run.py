@@ -20,20 +20,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gimbal import instance
-from gimbal.children import Child
-from gimbal.console_line import LiveLine
-from gimbal.ctl_server import ControlServer
-from gimbal.desk import Desk
+from gimbal.daemon import instance
+from gimbal.daemon.children import Child
+from gimbal.daemon.console_line import LiveLine
+from gimbal.daemon.ctl_server import ControlServer
+from gimbal.daemon.desk import Desk
+from gimbal.daemon.live import History, final_figures
+from gimbal.daemon.options import Options, check_options
+from gimbal.daemon.service import Notifier
+from gimbal.daemon.summary import run_summary
 from gimbal.errors import GimbalError, UsageError
 from gimbal.faults import Code
-from gimbal.live import History, final_figures
 from gimbal.loop.board import Board, Phase
 from gimbal.loop.boost import SCAN_S, WorkerBoost
 from gimbal.records import Arm
-from gimbal.run_options import Options, check_options
-from gimbal.service import Notifier
-from gimbal.summary import run_summary
 from gimbal.telemetry.inbox import InboxWriter
 from gimbal.telemetry.ring import RingReader
 from gimbal.telemetry.shm import SharedMemoryError, segment_path
@@ -179,7 +179,7 @@ class Daemon:
     def _start_recorder(self) -> None:
         if self.options.log is None:
             return
-        from gimbal.log_keeper import LogKeeper
+        from gimbal.daemon.log_keeper import LogKeeper
 
         self.recorder = LogKeeper(self.options, self.folder, self.say)
         self.stack.callback(self.recorder.close)
@@ -279,7 +279,7 @@ def run_command(args: Namespace) -> int:
     summary = daemon.run()
     if options.json is not None:
         options.json.write_text(json.dumps(summary, indent=1) + "\n")
-    from gimbal.summary import format_summary
+    from gimbal.daemon.summary import format_summary
 
     print(format_summary(summary), flush=True)
     return 1 if daemon.ended_in_fault else 0

@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from gimbal import instance
+from gimbal.daemon import instance
 from gimbal.errors import GimbalError
 from gimbal.loop import realtime
 from gimbal.loop.board import Board, Phase
@@ -57,8 +57,8 @@ def _run(spec: dict[str, Any], board: Board) -> None:
     params, state, step = _compiled(spec, board)
     from gimbal.clock import MonotonicClock, spin_lead_ns
     from gimbal.config.load import load_rig
+    from gimbal.daemon.params_file import save_params
     from gimbal.loop.process import run_loop
-    from gimbal.params_file import save_params
     from gimbal.records import TICK
     from gimbal.rig.hardware import HardwareRig
     from gimbal.telemetry.inbox import InboxReader

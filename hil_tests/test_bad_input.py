@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from firmware_bridge.emulators.pty_host import Host
-from gimbal import instance
+from gimbal.daemon import instance
 from hil_tests.harness import Daemon, wait_for
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from gimbal.service import Notifier
+from gimbal.daemon.service import Notifier
 
 
 @pytest.fixture

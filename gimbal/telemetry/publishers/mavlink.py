@@ -20,8 +20,8 @@ from firmware_bridge.errors import PortError
 from firmware_bridge.mavlink_gimbal import MavlinkGimbal
 from firmware_bridge.mavlink_records import GimbalFacts, GimbalView, Request
 from firmware_bridge.transport import SerialTransport, Transport, UdpTransport
-from gimbal import instance
 from gimbal.ctl import MAX_RATE_DEG_S, Client
+from gimbal.daemon import instance
 from gimbal.errors import GimbalError, UsageError
 from gimbal.records import Arm, Mode
 from gimbal.telemetry.ring import RingReader

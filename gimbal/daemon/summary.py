@@ -6,7 +6,7 @@ from typing import Any
 
 import gimbal
 from gimbal import faults
-from gimbal.live import History, final_figures
+from gimbal.daemon.live import History, final_figures
 from gimbal.loop.board import Board
 
 

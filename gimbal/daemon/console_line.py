@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gimbal import faults
-from gimbal.live import History, live_figures
+from gimbal.daemon.live import History, live_figures
 from gimbal.loop.board import Board
 from gimbal.records import Arm, Mode
 

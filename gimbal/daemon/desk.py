@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from gimbal import faults, instance
+from gimbal import faults
+from gimbal.daemon import instance
 from gimbal.loop.board import Board, Phase
 from gimbal.records import Arm, Mode, Verb
 from gimbal.telemetry.inbox import InboxWriter

@@ -67,10 +67,18 @@ class ControlServer:
 
 
 def _peer(client: socket.socket) -> int:
-    """The client's session, so that one person's commands from one terminal have one owner; 0 never."""
+    """Who commands: the client's session, so that one person's commands from one terminal have one owner; 0 never.
+
+    Sessions begun outside a container read as 0 inside it; the process that ran the command stands for them then.
+    """
     data = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid = struct.unpack("3i", data)[0]
     try:
-        return os.getsid(pid) or pid
+        return os.getsid(pid) or _parent(pid) or pid
     except OSError:
         return pid  # gone already, or of another namespace
+
+
+def _parent(pid: int) -> int:
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    return int(stat.rsplit(")", 1)[1].split()[1])

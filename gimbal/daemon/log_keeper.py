@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gimbal import instance
+from gimbal.daemon import instance
+from gimbal.daemon.params_file import load_params
 from gimbal.errors import GimbalError
-from gimbal.params_file import load_params
 from gimbal.telemetry.log_writer import clock_pair
 from gimbal.telemetry.recorder import Job, RecorderProcess, RecorderState, log_path
 

@@ -38,6 +38,14 @@ def rotation_vector(q: np.ndarray) -> np.ndarray:
     return np.where(n > 1e-12, angle / np.maximum(n, 1e-300), 2.0) * q[..., 1:]
 
 
+def turn_vector(q: np.ndarray) -> np.ndarray:
+    """Rotation vectors (n, 3), rad, of a continuous run of quaternions (n, 4), without a jump at half a turn."""
+    signs = np.cumprod(np.concatenate([[1.0], np.where(np.sum(q[1:] * q[:-1], -1) < 0, -1.0, 1.0)]))
+    q = q * (signs * (1.0 if q[0, 0] >= 0 else -1.0))[:, None]
+    n = np.linalg.norm(q[:, 1:], axis=-1, keepdims=True)
+    return np.where(n > 1e-12, 2.0 * np.arctan2(n, q[:, :1]) / np.maximum(n, 1e-300), 2.0) * q[:, 1:]
+
+
 def axes_N(q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Camera axes x, y, z in N, each (n, 3)."""
     w, x, y, z = np.moveaxis(q, -1, 0)
@@ -67,8 +75,7 @@ def _jitter(q_ref: np.ndarray, q: np.ndarray, rate_hz: float) -> dict[str, float
     """RMS (µrad) above 0.5 Hz of the rotation from q_ref to q, in camera axes."""
     from scipy.signal import butter, sosfiltfilt
 
-    phi = rotation_vector(q_mul(q_ref * [1, -1, -1, -1], q))
-    phi = np.unwrap(phi, axis=0)
+    phi = turn_vector(q_mul(q_ref * [1, -1, -1, -1], q))
     sos = butter(JITTER_ORDER, JITTER_CORNER_HZ, "highpass", fs=rate_hz, output="sos")
     x = sosfiltfilt(sos, phi, axis=0)[int(SKIP_START_S * rate_hz) : len(phi) - int(SKIP_END_S * rate_hz)]
     rms = 1e6 * np.sqrt(np.mean(x**2, axis=0))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gimbal.metrics import AXES, SKIP_END_S, SKIP_START_S, axes_N, level_attitude, q_mul, rotation_vector
+from gimbal.metrics import AXES, SKIP_END_S, SKIP_START_S, axes_N, level_attitude, q_mul, turn_vector
 
 INK, GRID = "#222222", "#dddddd"
 COLOURS = {"roll": "#c0392b", "pitch": "#2471a3", "yaw": "#1e8449"}
@@ -126,7 +126,7 @@ def plot_run(path: str | Path, h: np.ndarray, row: dict[str, Any], half: tuple[f
     rate_hz = (len(t) - 1) / t[-1]
     track = row["mode"] == "track" and bool(np.isfinite(h["target_pos_N"]).all())
     reference = level_attitude(h["target_pos_N"] - h["camera_pos_N"], 0.0, 0.0) if track else h["q_sp"]
-    error = rotation_vector(q_mul(h["q_sp"] * [1, -1, -1, -1], h["q_true"]))
+    error = turn_vector(q_mul(h["q_sp"] * [1, -1, -1, -1], h["q_true"]))
     start = int(np.searchsorted(t, min(SKIP_START_S, 0.3 * t[-1])))
     error = error - error[start:].mean(0)
 
@@ -147,7 +147,7 @@ def plot_run(path: str | Path, h: np.ndarray, row: dict[str, Any], half: tuple[f
     if track:
         _draw_frame(axes[2, 0], h, half, start)
     else:
-        away = rotation_vector(q_mul(reference * [1, -1, -1, -1], h["q_true"]))
+        away = turn_vector(q_mul(reference * [1, -1, -1, -1], h["q_true"]))
         _draw_error(axes[2, 0], t, away)
         axes[2, 0].set_title("True camera against the reference", loc="left", fontsize=10)
     _draw_torque(axes[2, 1], t, h)

@@ -212,6 +212,9 @@ class Daemon:
 
     def _try_to_arm(self, waited_s: float) -> bool:
         """Arm once, after the self-test; never again by itself. True: try again later."""
+        if Arm.SAFE in self.history.states:
+            self.say("--arm is dropped: the gimbal is in its safe state. `gimbal ctl ack`, then `gimbal ctl arm`.")
+            return False
         if not self.history.states or self.history.states[-1] != Arm.IDLE:
             reason = "the self-test hasn't finished"
         else:

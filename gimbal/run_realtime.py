@@ -24,6 +24,7 @@ from gimbal.loop.board import Board, Phase
 
 RING_S = 4.0  # the TICK ring holds this long: a reader may stall for as much without losing a row
 STATE_SLOTS = 8
+SWITCH_S = 1e-4  # the loop waits for no other thread of its process longer than this
 
 
 def main() -> None:
@@ -72,11 +73,12 @@ def _run(spec: dict[str, Any], board: Board) -> None:
     if board["stop"]:
         return
     board["phase"] = Phase.OPENING
-    rig.open({"dt_s": period_ns * 1e-9, "seed": 0, "kinematic_order": list(config.kinematic_order), "t0_ns": 0})
+    sys.setswitchinterval(SWITCH_S)
     rows = max(64, round(RING_S * config.loop_rate_hz))
     ring = RingWriter(instance.segment(spec["name"], "tick"), TICK, rows, {"rig": config.name})
     states = RingWriter(instance.segment(spec["name"], "state"), state.dtype, STATE_SLOTS, {"rig": config.name})
     try:
+        rig.open({"dt_s": period_ns * 1e-9, "seed": 0, "kinematic_order": list(config.kinematic_order), "t0_ns": 0})
         inbox = InboxReader(instance.segment(spec["name"], "inbox"))
         report = realtime.acquire()
         board.report = json.dumps(report.as_dict() | {"devices": rig.identities})

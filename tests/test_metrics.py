@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gimbal.metrics import axes_N, level_attitude, picture_metrics, q_mul
+from gimbal.metrics import axes_N, level_attitude, picture_metrics, q_mul, turn_vector
 
 RATE = 500.0
 N = int(30 * RATE)
@@ -78,3 +78,12 @@ def test_a_run_too_short_has_no_figures():
     q = np.tile([1.0, 0, 0, 0], (n, 1))
     out = picture_metrics(q, q, q, np.zeros((n, 3)), None, RATE, "lock", (0, 0), HALF)
     assert out["jitter_urad_rms"] is None
+
+
+def test_a_turn_past_half_a_circle_has_no_jump():
+    """From rest to nearly a whole turn, whatever signs the quaternions come with."""
+    axis = np.array([0.36, 0.48, 0.8])
+    angle = np.linspace(0.0, 1.9, 250) * np.pi
+    q = np.concatenate([np.cos(angle / 2)[:, None], np.sin(angle / 2)[:, None] * axis], 1)
+    q *= np.where(np.arange(250) % 3 == 1, -1.0, 1.0)[:, None]
+    assert np.allclose(turn_vector(q), angle[:, None] * axis, atol=1e-9)

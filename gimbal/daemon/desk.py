@@ -57,8 +57,10 @@ class Desk:
                 known = ", ".join([*_VERBS, "stop", "status"])
                 raise Refused(f"the request has no known verb ({verb!r}): send one of {known}")
             return self._command(_VERBS[verb], request, owner)
-        except Refused as refusal:
+        except (Refused, SharedMemoryError) as refusal:
             return {"ok": False, "reason": str(refusal)}
+        except Exception as error:  # a client's word must end neither its thread nor the daemon
+            return {"ok": False, "reason": f"the request could not be answered ({type(error).__name__}: {error})"}
 
     def _reader(self) -> RingReader:
         phase = Phase(self.board["phase"])

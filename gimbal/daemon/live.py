@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from gimbal.metrics import axes_N, level_attitude, q_mul, rotation_vector
+from gimbal.metrics import axes_N, level_attitude, q_mul, turn_vector
 from gimbal.records import Arm, Mode
 from gimbal.units import DEG
 
 KEEP_S = 300.0  # figures are of at most the last five minutes: 50 MB
 LIVE_S = 8.0
+GAP_NS = 50_000_000  # a longer gap in the truth parts two stretches
 _CORNER_HZ, _EDGE_S = 0.5, 1.0
 
 _TICKS = np.dtype([("t_ns", "i8"), ("q_sp", "f8", 4), ("q_est", "f8", 4)])
@@ -91,10 +92,11 @@ class History:
         if len(ticks) < 2 or len(truth) < 2:
             return None
         truth = truth[(truth["t_ns"] >= ticks["t_ns"][0]) & (truth["t_ns"] <= ticks["t_ns"][-1])]
-        gaps = np.flatnonzero(np.diff(truth["t_ns"]) > 1.5e9 / self.rate_hz)
+        gaps = np.flatnonzero(np.diff(truth["t_ns"]) > GAP_NS)
         truth = truth[int(gaps[-1]) + 1 :] if len(gaps) else truth
         if len(truth) < 2:
             return None
+        truth = self._evenly(truth)
         return {
             "q_true": truth["q"],
             "q_sp": _between(ticks["t_ns"], ticks["q_sp"], truth["t_ns"]),
@@ -103,6 +105,20 @@ class History:
             "target": truth["target"],
             "has_target": truth["has_target"],
         }
+
+    def _evenly(self, truth: np.ndarray) -> np.ndarray:
+        """Short gaps (the emulators' process stalled) filled between their neighbours: filters need even steps."""
+        t = truth["t_ns"]
+        if np.diff(t).max() <= 1.5e9 / self.rate_hz:
+            return truth
+        even = np.zeros(round((t[-1] - t[0]) * 1e-9 * self.rate_hz) + 1, _TRUTH)
+        even["t_ns"] = np.linspace(t[0], t[-1], len(even)).round()
+        even["q"] = _between(t, truth["q"], even["t_ns"])
+        for name in ("camera", "target"):
+            for axis in range(3):
+                even[name][:, axis] = np.interp(even["t_ns"], t, truth[name][:, axis])
+        even["has_target"] = truth["has_target"].min()
+        return even
 
 
 def _between(t: np.ndarray, q: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -149,7 +165,7 @@ def live_figures(history: History, mode: int, config: Any) -> dict[str, float | 
         out["error"] = float(np.degrees(np.sqrt(np.mean(np.arcsin(error.clip(0, 1)) ** 2))))
         out["in_frame"] = _in_frame(los, x, y, z, config.camera)
     if mode in (Mode.LOCK, Mode.TRACK):
-        turn = np.unwrap(rotation_vector(q_mul(reference * [1, -1, -1, -1], q)), axis=0)
+        turn = turn_vector(q_mul(reference * [1, -1, -1, -1], q))
         out["jitter"] = 1e6 * highpass_rms(turn, history.rate_hz)
     return out
 
@@ -161,16 +177,18 @@ def _in_frame(los: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray, came
 
 
 def final_figures(history: History, mode: str, config: Any) -> dict[str, Any]:
-    """The picture keys of docs/contract.md over the armed stretch; None values without truth."""
+    """The picture keys of docs/contract.md over the newest unbroken armed stretch, whose length is figures_seconds;
+    None values without truth."""
     from gimbal.metrics import EMPTY, picture_metrics
 
     data = history.aligned()
     if data is None:
-        return dict(EMPTY)
+        return {"figures_seconds": 0.0, **EMPTY}
     half = [math.atan(0.5 * size / config.camera.focal_mm) for size in config.camera.sensor_mm]
     framing = config.targeting.framing_right_deg * DEG, config.targeting.framing_down_deg * DEG
     target = data["target"] if data["has_target"].all() else None
-    return picture_metrics(
+    seconds = len(data["q_true"]) / history.rate_hz
+    return {"figures_seconds": seconds} | picture_metrics(
         data["q_true"], data["q_sp"], data["q_est"], data["camera"], target, history.rate_hz, mode, framing,
         (half[0], half[1]),
     )  # fmt: skip

@@ -54,6 +54,8 @@ def format_summary(s: dict[str, Any]) -> str:
         f"read, tick, write, publish, us   {_times(s['tick_us'])}",
         f"IMU sample to motor bytes, us    {_times(s['sense_to_command_us'])}",
     ]
+    if s["figures_seconds"]:
+        lines.append(f"the picture: the last            {s['figures_seconds']:.1f} s armed without a break")
     if s["jitter_urad_rms"]:
         lines.append("jitter, urad                     " + _axes(s["jitter_urad_rms"]))
     if s["stabilisation_urad_rms"]:

@@ -8,32 +8,19 @@ Importing this module sets ``NUMBA_CACHE_DIR``; it must therefore come before th
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-PACKAGE = Path(__file__).resolve().parent.parent
-KERNEL_ROOMS = ("kernels", "sensors", "estimation", "targeting", "control", "loop", "plant")
+from gimbal.kernels.sources import source_hash
+
 KEEP_CACHES = 4  # older ones are removed when a new one is made
 
 
 class CacheUnwritable(RuntimeError):
     """The folder for compiled kernels can't be written."""
-
-
-def source_hash() -> str:
-    """Hash (12 hex digits) of every source file that can be compiled into a kernel."""
-    digest = hashlib.sha256()
-    files = [PACKAGE / "records.py", PACKAGE / "frames.py", PACKAGE / "faults.py"]
-    for room in KERNEL_ROOMS:
-        files += sorted((PACKAGE / room).glob("*.py"))
-    for path in files:
-        if path.exists():
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def cache_root() -> Path:

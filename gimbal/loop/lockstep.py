@@ -124,9 +124,9 @@ def run_lockstep(
     history = np.zeros(ticks, HISTORY)
     faults: list[str] = []
     writer = _open_log(log, rig_config, config, params, state, seed) if log else None
-    rig.open({"dt_s": dt_s, "seed": seed, "kinematic_order": list(rig_config.kinematic_order), "t0_ns": START_NS})
     started = time.perf_counter()
     try:
+        rig.open({"dt_s": dt_s, "seed": seed, "kinematic_order": list(rig_config.kinematic_order), "t0_ns": START_NS})
         for tick in range(ticks):
             sense[:] = 0
             status = rig.read(sense)

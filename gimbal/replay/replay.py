@@ -159,6 +159,11 @@ def _note_origin(log: Log, result: Result) -> None:
         result.notes.append(
             f"made on another CPU type ({theirs}; this is {here['cpu']}): compared within {TOLERANCE:g}, not by bytes"
         )
+    if log.header.get("kernels", here["kernels"]) != here["kernels"]:
+        result.notes.append(
+            f"made by other sources of the same version (kernels {log.header['kernels']}, these {here['kernels']}): "
+            "a difference may be the change between them"
+        )
     for key in ("numba", "llvmlite"):
         if log.header.get(key) != here[key]:
             result.notes.append(f"made with {key} {log.header.get(key)}, this is {here[key]}: last bits may differ")

@@ -20,6 +20,7 @@ import numpy as np
 
 import gimbal
 from gimbal.errors import GimbalError
+from gimbal.kernels.sources import source_hash
 from gimbal.records import TICK
 from gimbal.telemetry import dtypes
 from gimbal.telemetry.log_format import (
@@ -56,13 +57,14 @@ def cpu_type() -> str:
 
 
 def environment() -> dict[str, str]:
-    """Versions and CPU type for a log's header."""
+    """Versions, hash of the kernels' sources and CPU type for a log's header."""
     versions = {"gimbal": gimbal.__version__}
     for package in ("numpy", "numba", "llvmlite"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = "not installed"
+    versions["kernels"] = source_hash()
     return {**versions, "python": platform.python_version(), "machine": platform.machine(), "cpu": cpu_type()}
 
 

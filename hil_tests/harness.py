@@ -55,9 +55,10 @@ class Place:
         self.rig = self.folder / "rig.toml"
         self.rig.write_text(text)
         self.running: list[Running] = []
+        self.variables: dict[str, str] = {}  # of the environment, beside what is set here
 
     def environment(self) -> dict[str, str]:
-        return dict(os.environ) | {"GIMBAL_RUNTIME_DIR": str(self.folder), "PYTHONPATH": str(REPO)}
+        return os.environ | {"GIMBAL_RUNTIME_DIR": str(self.folder), "PYTHONPATH": str(REPO)} | self.variables
 
     def gimbal(self, *words: str, seconds: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""

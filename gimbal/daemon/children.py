@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gimbal
 from gimbal.errors import GimbalError
 
-REPO = Path(__file__).resolve().parent.parent
+REPO = Path(gimbal.__file__).resolve().parent.parent
 
 
 class Child:

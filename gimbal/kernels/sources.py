@@ -6,16 +6,20 @@ import hashlib
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
-KERNEL_ROOMS = ("kernels", "sensors", "estimation", "targeting", "control", "loop", "plant")
+SHARED = ("records.py", "frames.py", "faults.py", "units.py")
+KERNEL_ROOMS = ("kernels", "sensors", "estimation", "targeting", "control", "plant")
+IN_THE_LOOP = ("loop/pipeline.py", "loop/history.py", "loop/note.py")  # the rest of that room is never compiled
+
+
+def source_files() -> list[Path]:
+    """Every source that can end up in a kernel, its constants included."""
+    rooms = [path for room in KERNEL_ROOMS for path in sorted((PACKAGE / room).glob("*.py"))]
+    return [PACKAGE / name for name in (*SHARED, *IN_THE_LOOP)] + rooms
 
 
 def source_hash() -> str:
-    """Hash (12 hex digits) of every source file that can be compiled into a kernel."""
+    """Hash (12 hex digits) of all of ``source_files``."""
     digest = hashlib.sha256()
-    files = [PACKAGE / "records.py", PACKAGE / "frames.py", PACKAGE / "faults.py"]
-    for room in KERNEL_ROOMS:
-        files += sorted((PACKAGE / room).glob("*.py"))
-    for path in files:
-        if path.exists():
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in source_files():
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]

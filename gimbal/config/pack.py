@@ -52,6 +52,7 @@ def pack_params(rig: Rig, *, start_armed: bool = False) -> np.ndarray:
     _pack_loops(p, rig)
     _pack_allocation(p["allocation"], rig, order)
     _pack_limits(p["limits"], rig)
+    _pack_thermal(p["thermal"], rig)
     _pack_supervisor(p["supervisor"], rig, start_armed)
     return params
 
@@ -102,12 +103,14 @@ def _pack_loops(p: np.void, rig: Rig) -> None:
     p["pointing"]["draw_s"] = c.attitude_draw_s
     p["pointing"]["draw_lag_s"] = 0.4 * c.attitude_draw_s
     p["pointing"]["snap"] = 0.2
+    p["pointing"]["brake"] = 20.0
     p["pointing"]["dt_s"] = 1.0 / rate
     p["pointing"]["max_rate"] = rig.limits.max_rate_deg_s * DEG
     p["pid"]["p"] = c.rate_gain_1_s
     p["pid"]["i"] = c.integral_gain_1_s2
     p["pid"]["d"] = c.derivative_gain
     p["pid"]["i_limit"] = 200.0
+    p["pid"]["i_error"] = 0.003
     p["pid"]["gyro_lp"] = lowpass_coefficients(c.gyro_lowpass_hz, rate)
     p["pid"]["d_lp"] = lowpass_coefficients(c.derivative_lowpass_hz, rate)
     o = p["observer"]
@@ -186,6 +189,17 @@ def _pack_limits(p: np.void, rig: Rig) -> None:
         p["stop_max"][a] = joint.max_deg * DEG
         p["stop_width"][a] = joint.soft_stop_deg * DEG
         p["stop_damping"][a] = 0.6
+
+
+def _pack_thermal(p: np.void, rig: Rig) -> None:
+    m, t = rig.motors, rig.thermal
+    p["heat_W_Nm2"] = m.phase_resistance_ohm / m.torque_constant_Nm_A**2
+    p["winding_J_K"], p["winding_case_K_W"] = t.winding_J_K, t.winding_to_case_K_W
+    p["case_J_K"], p["case_air_K_W"] = t.case_J_K, t.case_to_air_K_W
+    p["air_degC"], p["limit_degC"], p["band_K"] = t.air_degC, t.limit_degC - 3.0, 15.0
+    lasting_W = 0.5 * (t.limit_degC - t.air_degC) / (t.winding_to_case_K_W + t.case_to_air_K_W)
+    p["least"] = min(math.sqrt(lasting_W / p["heat_W_Nm2"]) / rig.limits.max_torque_Nm, 1.0)
+    p["follow_1_s"] = 0.5
 
 
 def _pack_supervisor(p: np.void, rig: Rig, start_armed: bool) -> None:

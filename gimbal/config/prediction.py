@@ -8,7 +8,8 @@ import numpy as np
 from scipy.linalg import expm, solve_continuous_lyapunov, solve_discrete_are
 
 from gimbal.config.schema import Rig
-from gimbal.control.motion_ahead import LEVELS, STATES
+from gimbal.control.motion_ahead import LEVELS, LINE, STATES
+from gimbal.frames import AXIS_INDEX
 
 SLOWEST_RAD_S2 = 0.25  # acceleration of the lowest level, doubled from level to level
 MOTION_DAMPING = 0.3
@@ -68,5 +69,40 @@ def pack_motion(p: np.void, rig: Rig) -> None:
     p["F"] = F
     p["horizon_s"] = horizon_s(rig) if rig.control.feedforward.prediction else 0.0
     p["ahead"] = expm(A * (p["horizon_s"] + rig.encoder.delay_ms * 1e-3))
+    _pack_structure(p, rig, w)
     p["forget"] = dt_s / 0.3
     p["restart_ns"] = 50_000_000
+
+
+def _pack_structure(p: np.void, rig: Rig, w: float) -> None:
+    """What the spring between motor and stage does to reading and torque, each joint by itself at the zero pose."""
+    share = rig.structure.motor_inertia_share
+    late = (horizon_s(rig) + rig.encoder.delay_ms * 1e-3) * rig.loop_rate_hz
+    p["line_ticks"] = min(int(late), LINE - 2)
+    p["line_share"] = late - int(late)
+    if share <= 0.0:
+        return
+    for a, inertia in enumerate(joint_inertia(rig)):
+        mode = 2.0 * math.pi * rig.structure.mode_hz[a]
+        spring = mode * mode * inertia * share * (1.0 - share)
+        p["compliance"][a] = (1.0 - share) / spring
+        # the motor's inertia turns with the stretch too: the stretch's second derivative by the filter's own model
+        weight = share * inertia / spring * (1.0 - share)
+        p["bend"][a] = [-weight * w * w, -weight * 2.0 * MOTION_DAMPING * w]
+
+
+def joint_inertia(rig: Rig) -> list[float]:
+    """Inertia (kg m²) about each joint's axis of all that it turns, joints at zero; roll, pitch, yaw."""
+    result = [0.0, 0.0, 0.0]
+    at = np.zeros(3)
+    stages = []
+    for name in rig.kinematic_order:
+        body = getattr(rig.body, name)
+        at = at + np.array(body.origin_m)
+        stages.append((name, body, at))
+    for i, (name, _, origin) in enumerate(stages):
+        k = AXIS_INDEX[name]
+        for _, body, place in stages[i:]:
+            arm = np.delete(place + np.array(body.com_m) - origin, k)
+            result[k] += body.inertia_kg_m2[k] + body.mass_kg * float(arm @ arm)
+    return result

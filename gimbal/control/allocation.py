@@ -20,7 +20,7 @@ from gimbal.control.joint_kinematics import (
     mass_matrix,
     place_chain,
 )
-from gimbal.control.motion_ahead import AHEAD_PARAMS, AHEAD_STATE, look_ahead
+from gimbal.control.motion_ahead import AHEAD_PARAMS, AHEAD_STATE, look_ahead, remember_through
 from gimbal.kernels.build import kernel
 from gimbal.kernels.filters import biquad
 from gimbal.kernels.joints import q_from_joints
@@ -142,3 +142,11 @@ def learn(p, s, dt_s):
     """Move what feedback does again and again over to the feed-forward; only while armed with full authority."""
     for a in range(3):
         learn_cogging(p["cogging"], s["cogging"], a, s["ahead"]["angle"][a], s["rate"][a], s["feedback"][a], dt_s)
+
+
+@kernel
+def remember_torque(s, torque):
+    """What of this tick's joint torque (3,), after limits, goes through the structure: all but friction and so on."""
+    for a in range(3):
+        s["joint_accel"][a] = torque[a] - (s["feedforward"][a] - s["dynamics"][a])
+    remember_through(s["ahead"], s["joint_accel"])

@@ -50,8 +50,13 @@ def _end_stop(p, axis, angle, rate, torque):
 
 
 @kernel
-def limit_torque(p, nav, torque, limited, saturated):
-    """Limit ``torque`` (3,) into ``limited`` (3,), marking in ``saturated`` what is cut. Returns limit bits."""
+def limit_torque(p, nav, torque, share, limited, saturated):
+    """Limit ``torque`` (3,) into ``limited`` (3,). Returns limit bits.
+
+    Args:
+        share: (3,) what is left of the greatest torque (temperature), 0 to 1.
+        saturated: (3,) set to 1 where something was cut.
+    """
     bits = 0
     for a in range(3):
         x = torque[a]
@@ -63,12 +68,10 @@ def limit_torque(p, nav, torque, limited, saturated):
         x, stopped = _end_stop(p, a, nav["joint_angle_est"][a], rate, x)
         if stopped:
             bits |= 1 << Code.END_STOP
-        if x > p["max_torque"][a]:
-            x = p["max_torque"][a]
-        elif x < -p["max_torque"][a]:
-            x = -p["max_torque"][a]
+        most = share[a] * p["max_torque"][a]
+        x = min(max(x, -most), most)
         cut = abs(x - torque[a]) > 1e-9
-        if cut and abs(x) >= p["max_torque"][a]:
+        if cut and abs(x) >= most:
             bits |= 1 << Code.TORQUE_LIMIT
         saturated[a] = 1 if cut else 0
         limited[a] = x

@@ -15,6 +15,7 @@ from gimbal.kernels.build import kernel
 
 STATES = 4
 LEVELS = 8
+LINE = 16  # ticks of torque history
 TWO_PI = 6.283185307179586
 
 AHEAD_PARAMS = np.dtype(
@@ -24,6 +25,10 @@ AHEAD_PARAMS = np.dtype(
         ("gain", "f8", (LEVELS, STATES)),
         ("power", "f8", LEVELS),  # (rad/s²)²: mean square of the acceleration estimate when the level fits
         ("forget", "f8"),  # of the mean square, per tick
+        ("bend", "f8", (3, 2)),  # per joint: share of acceleration and of jerk that its mode adds by itself
+        ("compliance", "f8", 3),  # rad/N m between motor (encoder) and stage
+        ("line_ticks", "i8"),  # torque that acts at a reading is this many ticks old,
+        ("line_share", "f8"),  # and this share of one more
         ("horizon_s", "f8"),
         ("restart_ns", "i8"),
     ],
@@ -35,6 +40,8 @@ AHEAD_STATE = np.dtype(
         ("level", "i8", 3),
         ("power", "f8", 3),
         ("seen", "u1", 3),
+        ("line", "f8", (LINE, 3)),  # N m through the spring between motor and stage, as commanded
+        ("head", "i8"),
         ("angle", "f8", 3),  # at the torque's moment, by axis index
         ("rate", "f8", 3),  # of the base's motion alone
         ("accel", "f8", 3),
@@ -75,10 +82,14 @@ def look_ahead(p, s, meas, camera_rate, dt_s):
         camera_rate: (3,) joint rates that the camera's measured rotation alone makes, rad/s, by axis index.
     """
     F, G = p["F"], p["ahead"]
+    new = (s["head"] - p["line_ticks"]) % LINE
+    old = (new - 1) % LINE
     for a in range(3):
         if not meas["joint_valid"][a]:
             continue
-        reading = meas["joint_angle_meas"][a]
+        # the encoder sits on the motor: without the spring's stretch its own torque would look like base motion
+        through = s["line"][new, a] + p["line_share"] * (s["line"][old, a] - s["line"][new, a])
+        reading = meas["joint_angle_meas"][a] - p["compliance"][a] * through
         if not s["seen"][a] or meas["joint_age_ns"][a] > p["restart_ns"]:
             _restart(s, a, reading)
         x0, x1, x2, x3 = s["x"][a, 0], s["x"][a, 1], s["x"][a, 2], s["x"][a, 3]
@@ -98,4 +109,14 @@ def look_ahead(p, s, meas, camera_rate, dt_s):
         _follow_level(p, s, a)
         s["angle"][a] = y0 + G[0, 1] * y1 + G[0, 2] * y2 + G[0, 3] * y3 + p["horizon_s"] * camera_rate[a]
         s["rate"][a] = y1 + G[1, 2] * y2 + G[1, 3] * y3
-        s["accel"][a] = G[2, 2] * y2 + G[2, 3] * y3
+        accel = G[2, 2] * y2 + G[2, 3] * y3
+        jerk = G[3, 2] * y2 + G[3, 3] * y3
+        s["accel"][a] = accel + p["bend"][a, 0] * accel + p["bend"][a, 1] * jerk
+
+
+@kernel
+def remember_through(s, through):
+    """Store the torque (3,) that this tick's command sends through each joint's spring, by axis index."""
+    s["head"] = (s["head"] + 1) % LINE
+    for a in range(3):
+        s["line"][s["head"], a] = through[a]

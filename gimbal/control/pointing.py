@@ -8,6 +8,8 @@ derivative.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from gimbal.kernels.build import kernel
@@ -31,6 +33,7 @@ POINTING_PARAMS = np.dtype(
     [
         ("gain", "f8", 3),
         ("max_rate", "f8"),
+        ("brake", "f8"),  # rad/s²: from a large error the camera comes back at a rate it can stop from
         ("draw_s", "f8"),  # the estimate draws control's attitude with this time constant,
         ("draw_lag_s", "f8"),  # through two low-passes of this one
         ("snap", "f8"),  # rad: a larger error is a new attitude (first alignment), taken at once
@@ -113,5 +116,6 @@ def point(p, q_NC, setpoint, control):
     rate_sp = q_rotate(q_err, load3(setpoint["rate_sp_C"]))  # setpoint axes -> camera axes
     store3(control["attitude_err_C"], err)
     for i in range(3):
-        correction = min(max(p["gain"][i] * err[i], -p["max_rate"]), p["max_rate"])
+        most = min(p["max_rate"], math.sqrt(2.0 * p["brake"] * abs(err[i])))
+        correction = min(max(p["gain"][i] * err[i], -most), most)
         control["rate_cmd_C"][i] = rate_sp[i] + correction

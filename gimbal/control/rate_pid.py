@@ -17,6 +17,7 @@ PID_PARAMS = np.dtype(
         ("i", "f8", 3),
         ("d", "f8", 3),
         ("i_limit", "f8"),  # rad/s²
+        ("i_error", "f8"),  # rad of attitude error at which half of the integration is left
         ("gyro_lp", "f8", 5),
         ("d_lp", "f8", 5),
     ],
@@ -49,7 +50,10 @@ def rate_pid(p, s, rate_C, control, dt_s, out):
         accel = biquad(p["d_lp"], s["d_lp"][k], (rate - s["last_rate"][k]) / dt_s)
         s["last_rate"][k] = rate
         err = control["rate_cmd_C"][k] - rate
-        s["i"][k] = min(max(s["i"][k] + p["i"][k] * err * dt_s, -p["i_limit"]), p["i_limit"])
+        # so much integral is stable only at the loop's full gain: it integrates near the setpoint, where it has that
+        off = control["attitude_err_C"][k] / p["i_error"]
+        grow = p["i"][k] * err * dt_s / (1.0 + off * off)
+        s["i"][k] = min(max(s["i"][k] + grow, -p["i_limit"]), p["i_limit"])
         control["rate_err_C"][k] = err
         control["p"][k] = p["p"][k] * err
         control["i"][k] = s["i"][k]

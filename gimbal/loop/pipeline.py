@@ -15,6 +15,7 @@ from gimbal.control.allocation import (
     allocation_reset,
     learn,
     model_chain,
+    remember_torque,
 )
 from gimbal.control.disturbance import OBSERVER_PARAMS, OBSERVER_STATE, observe, observer_reset, remember
 from gimbal.control.joint_kinematics import camera_acceleration
@@ -28,6 +29,7 @@ from gimbal.control.supervisor import (
     supervise_command,
     supervise_state,
 )
+from gimbal.control.thermal import THERMAL_PARAMS, THERMAL_STATE, derate
 from gimbal.estimation.estimate import ESTIMATION_PARAMS, ESTIMATION_STATE, estimate
 from gimbal.estimation.layout import FALLBACK
 from gimbal.faults import Code
@@ -58,6 +60,7 @@ PARAMS = np.dtype(
         ("observer", OBSERVER_PARAMS),
         ("allocation", ALLOCATION_PARAMS),
         ("limits", LIMITS_PARAMS),
+        ("thermal", THERMAL_PARAMS),
         ("supervisor", SUPERVISOR_PARAMS),
     ],
     align=True,
@@ -80,6 +83,7 @@ STATE = np.dtype(
         ("supervisor", SUPERVISOR_STATE),
         ("target", TARGET),
         ("attitude_err_C", "f8", 3),  # of the tick before
+        ("thermal", THERMAL_STATE),
         ("demand_C", "f8", 3),
         ("torque", "f8", 3),
         ("scratch", "f8", 3),
@@ -127,7 +131,9 @@ def _control(p, s, row, q_NC, rate_C):
 def _limit(p, s, row, dt_s):
     """Limits, and what they took back out of the integrators and the observer's memory."""
     nav, control = row["nav"], row["control"]
-    bits = limit_torque(p["limits"], nav, s["torque"], control["torque_lim"], control["saturated"])
+    share = s["thermal"]["share"]
+    bits = limit_torque(p["limits"], nav, s["torque"], share, control["torque_lim"], control["saturated"])
+    bits |= derate(p["thermal"], s["thermal"], row["sense"], control["torque_lim"], dt_s)
     if control["singularity_margin"] < p["allocation"]["singularity_cos"]:
         bits |= 1 << Code.SINGULARITY
     cut = False
@@ -144,6 +150,7 @@ def _limit(p, s, row, dt_s):
         for k in range(3):
             s["demand_C"][k] += lost_C[k]
     remember(s["observer"], load3(s["demand_C"]))
+    remember_torque(s["allocation"], control["torque_lim"])
     return bits
 
 

@@ -103,6 +103,8 @@ def _pack_loops(p: np.void, rig: Rig) -> None:
     p["pointing"]["draw_s"] = c.attitude_draw_s
     p["pointing"]["draw_lag_s"] = 0.4 * c.attitude_draw_s
     p["pointing"]["snap"] = 0.2
+    p["pointing"]["snap_heading"] = 0.03
+    p["pointing"]["draw_most"] = [0.02, 0.02, 0.005]
     p["pointing"]["brake"] = 20.0
     p["pointing"]["dt_s"] = 1.0 / rate
     p["pointing"]["max_rate"] = rig.limits.max_rate_deg_s * DEG
@@ -172,6 +174,7 @@ def _pack_allocation(p: np.void, rig: Rig, order: np.ndarray) -> None:
     g["on"] = ff.cogging
     pack_motion(p["ahead"], rig)
     p["singularity_cos"] = rig.limits.singularity_cos
+    p["damped_cos"] = 0.4 * rig.limits.singularity_cos  # exact as long as the torque reaches: 0.1
     p["with_inertia"] = ff.inertia
     p["with_imbalance"] = ff.imbalance
     p["with_los"] = ff.line_of_sight

@@ -196,7 +196,7 @@ class Control(Section):
     torque_lowpass_hz: Positive = 250.0
     notches: tuple[Notch, ...] = ()
     shaping: tuple[Shaping, ...] = ()
-    attitude_draw_s: Annotated[float, Field(ge=0.2, le=60)] = 4.0  # how slowly the estimate's corrections get in
+    attitude_draw_s: Annotated[float, Field(ge=0.2, le=60)] = 5.0  # how slowly the estimate's corrections get in
     base_motion_hz: Positive = 15.0  # where the base's angular acceleration ends, for its prediction
     cogging_learn_1_s: NonNegative = 0.5
     observer_hz: NonNegative = 0.0  # corner of the disturbance observer, 0 = off

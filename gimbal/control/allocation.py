@@ -35,7 +35,8 @@ ALLOCATION_PARAMS = np.dtype(
         ("cogging", COGGING_PARAMS),
         ("ahead", AHEAD_PARAMS),
         ("sections", "f8", (3, NOTCHES, 5)),  # per joint, by axis index
-        ("singularity_cos", "f8"),
+        ("singularity_cos", "f8"),  # |det J| under which it is reported,
+        ("damped_cos", "f8"),  # and under which the joints' motion is damped
         ("with_inertia", "u1"),
         ("with_imbalance", "u1"),
         ("with_los", "u1"),
@@ -73,7 +74,7 @@ def allocation_reset(s):
 @kernel
 def _joint_motion(p, s, q_BC, boresight_B, vector_C, out):
     """Joint rates (or accelerations), by axis index into ``out``, that turn the camera at vector_C."""
-    joint_acceleration(s["chain"], q_rotate(q_BC, vector_C), boresight_B, p["singularity_cos"], s["joint_accel"])
+    joint_acceleration(s["chain"], q_rotate(q_BC, vector_C), boresight_B, p["damped_cos"], s["joint_accel"])
     for k in range(3):
         out[p["chain"]["order"][k]] = s["joint_accel"][k]
 
@@ -103,7 +104,7 @@ def allocate(p, s, demand_C, rate_sp_C, accel_sp_C, force_C, dt_s):
     q_BC = q_from_joints(order, ahead["angle"])
     boresight_B = q_rotate(q_BC, (1.0, 0.0, 0.0))
     M = chain["M"]
-    joint_acceleration(chain, q_rotate(q_BC, demand_C), boresight_B, p["singularity_cos"], s["joint_accel"])
+    joint_acceleration(chain, q_rotate(q_BC, demand_C), boresight_B, p["damped_cos"], s["joint_accel"])
     for k in range(3):
         a = order[k]
         x = M[k, 0] * s["joint_accel"][0] + M[k, 1] * s["joint_accel"][1] + M[k, 2] * s["joint_accel"][2]

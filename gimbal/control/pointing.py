@@ -37,6 +37,8 @@ POINTING_PARAMS = np.dtype(
         ("draw_s", "f8"),  # the estimate draws control's attitude with this time constant,
         ("draw_lag_s", "f8"),  # through two low-passes of this one
         ("snap", "f8"),  # rad: a larger error is a new attitude (first alignment), taken at once
+        ("draw_most", "f8", 3),  # rad, about N's axes: more than this doesn't draw harder
+        ("snap_heading", "f8"),  # rad: north so far off turns N and what is held in it, not the camera
         ("dt_s", "f8"),
     ],
     align=True,
@@ -46,6 +48,7 @@ POINTING_STATE = np.dtype(
         ("q_NC", "f8", 4),
         ("bias", "f8", (2, 3)),  # two low-passes of the estimated gyro bias
         ("draw", "f8", (2, 3)),  # and of the rotation from control's attitude to the estimate, in N
+        ("north", "f8"),  # heading from control's attitude to the estimate, low-passed
         ("rate", "f8", 3),
         ("out", "f8", 4),
         ("started", "u1"),
@@ -64,6 +67,7 @@ def _start(s, nav):
         s["bias"][1, i] = nav["gyro_bias"][i]
         s["draw"][0, i] = 0.0
         s["draw"][1, i] = 0.0
+    s["north"] = 0.0
     s["started"] = nav["valid"]
 
 
@@ -101,8 +105,16 @@ def hold_attitude(p, s, meas, nav):
         store4(s["out"], load4(nav["q_NC_est"]))
         return
     for i in range(3):
-        s["draw"][0, i] += k * (e[i] - s["draw"][0, i])
+        most = p["draw_most"][i]
+        s["draw"][0, i] += k * (min(max(e[i], -most), most) - s["draw"][0, i])
         s["draw"][1, i] += k * (s["draw"][0, i] - s["draw"][1, i])
+    s["north"] += k * (e[2] - s["north"])
+    if math.fabs(s["north"]) > p["snap_heading"]:
+        s["snapped"] = 1
+        store4(s["snap_N"], q_axis(2, s["north"]))
+        q = q_mul(load4(s["snap_N"]), q)
+        out = q_mul(load4(s["snap_N"]), out)
+        s["north"] = 0.0
     turn = q_exp(scale3(load3(s["draw"][1]), dt_s / p["draw_s"]))
     store4(s["q_NC"], q_normalize(q_mul(turn, q)))
     store4(s["out"], q_normalize(q_mul(turn, out)))

@@ -172,7 +172,9 @@ def test_the_simulated_loop_has_the_models_sensitivity(name, observer_hz):
         error = np.abs(U[mine, k] / D[mine, k] - S)
         # the mode, of Q 17, lies a little elsewhere in the plant's 8 kHz steps, and the joints' modes touch each other
         beside = np.abs(np.log(mine / period / rig.structure.mode_hz[k])) > 0.2
-        assert np.max(error[beside]) < 0.10, (a, mine / period, np.abs(S), error)
+        # above the mode the encoder, on the motor, moves by a torque that the tick, for once, knows nothing of
+        under = mine / period < 1.6 * rig.structure.mode_hz[k]
+        assert np.max(error[beside & under]) < 0.10, (a, mine / period, np.abs(S), error)
         assert np.max(error) < 0.15, (a, mine / period, np.abs(S), error)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import ClassVar
 
 import numpy as np
@@ -12,13 +11,14 @@ from firmware_bridge.clock_sync import TowSync
 from firmware_bridge.drivers import ublox_codec as ubx
 from firmware_bridge.errors import DeviceRefused, NoAnswer, WrongDevice
 from firmware_bridge.framing import BinaryFramer, line_time_s
-from firmware_bridge.interface import HEADING_ROW, Capabilities, Identity, Option, PositionDriver, Status
+from firmware_bridge.interface import HEADING_ROW, Capabilities, Identity, Option, PositionDriver
+from firmware_bridge.row_driver import RowDriver
 
 _BAUDS = (115200, 38400, 9600, 460800, 230400, 921600)
 _PVT_BYTES, _RELPOS_BYTES = 100, 72
 
 
-class Ublox(PositionDriver):
+class Ublox(RowDriver, PositionDriver):
     """``tow_sync`` may be shared by two receivers: GPS time is one, so the better line then dates the other's fixes."""
 
     NAME = "ublox"
@@ -33,8 +33,7 @@ class Ublox(PositionDriver):
     }  # fmt: skip
 
     def setup(self) -> None:
-        self._framer = BinaryFramer(ubx.SYNC, ubx.frame_length, ubx.frame_valid, ubx.MAX_FRAME)
-        self._pending: deque[tuple] = deque(maxlen=32)
+        self.start(BinaryFramer(ubx.SYNC, ubx.frame_length, ubx.frame_valid, ubx.MAX_FRAME), depth=32)
         line_s = line_time_s(_PVT_BYTES, self.transport.baud)
         self.tow_sync = TowSync(int(1e6 * self.options["latency_ms"] + 1e9 * line_s))
         self.heading = np.zeros(1, HEADING_ROW)
@@ -53,47 +52,41 @@ class Ublox(PositionDriver):
 
     def identify(self, timeout_s: float = 1.0) -> Identity:
         if self.options["passive"]:
-            return self._listen(min(timeout_s, 0.5))
+            return self._overhear(min(timeout_s, 0.5))
         wanted = int(self.transport.baud)
         for baud in (wanted, *(b for b in _BAUDS if b != wanted)):
-            self._set_baud(baud)
+            self.set_line(baud)
             if self._ask_version(timeout_s / 4):
                 if baud != wanted:
                     self.transport.write(ubx.valset({"baud_uart1": wanted}))
-                    self._collect(0.1, lambda: False)
-                    self._set_baud(wanted)
+                    self.listen(0.1, lambda: False)
+                    self.set_line(wanted)
                 return self._identity()
             if self.transport.lost:
                 break
-        self._set_baud(wanted)
+        self.set_line(wanted)
         self._raise_stranger(f"at {wanted} baud or the other usual ones")
         raise AssertionError
 
-    def _listen(self, timeout_s: float) -> Identity:
+    def _overhear(self, timeout_s: float) -> Identity:
         # The other end may be switched on later: silence is no error here, a stranger is.
-        self._collect(timeout_s, lambda: self.last_pvt is not None)
-        if self.last_pvt is None and self._framer.garbage_bytes > 200:
+        self.listen(timeout_s, lambda: self.last_pvt is not None)
+        if self.last_pvt is None and self.framer.garbage_bytes > 200:
             self._raise_stranger("while listening")
         return Identity("ublox", "passive")
 
     def _raise_stranger(self, when: str) -> None:
         name = self.transport.name
-        if self._framer.garbage_bytes > 200:
+        if self.framer.garbage_bytes > 200:
             raise WrongDevice(f"what sends on {name} is no u-blox speaking UBX ({when}). Check which device this port "
                               "is (`gimbal devices`); a receiver that sends only NMEA needs nmea.")  # fmt: skip
         raise NoAnswer(f"no u-blox answers on {name}, {when}. Check power and that TX and RX cross; behind a radio "
                        "modem that only receives, set the option passive = true.")  # fmt: skip
 
-    def _set_baud(self, baud: int) -> None:
-        if baud != self.transport.baud:
-            self.transport.set_baud(baud)
-        self.transport.discard_input()
-        self._framer.reset()
-
     def _ask_version(self, timeout_s: float) -> bool:
         self._version = b""
         self.transport.write(ubx.frame(ubx.MON_VER))
-        return self._collect(timeout_s, lambda: bool(self._version))
+        return self.listen(timeout_s, lambda: bool(self._version))
 
     def _identity(self) -> Identity:
         texts = [self._version[i : i + 30].split(b"\0")[0].decode("ascii", "replace")
@@ -107,7 +100,7 @@ class Ublox(PositionDriver):
         return Identity("ublox", known.get("MOD", ""), known.get("FWVER", texts[0]), f"protocol {protocol}")
 
     def configure(self) -> None:
-        self._pending.clear()
+        self.forget()
         self.tow_sync.reset()
         if self.options["passive"]:
             return
@@ -120,14 +113,14 @@ class Ublox(PositionDriver):
             self._set({"relposned_uart1": 1})
         # The same on the USB port; a module without one says no, and that is fine.
         self.transport.write(ubx.valset({"nmea_usb": 0, "pvt_usb": 1, "relposned_usb": heading}))
-        self._collect(0.2, lambda: bool(self._acknowledged))
+        self.listen(0.2, lambda: bool(self._acknowledged))
         self._acknowledged.clear()
 
     def _set(self, values: dict[str, int]) -> None:
         for _ in range(3):
             self._acknowledged.clear()
             self.transport.write(ubx.valset(values))
-            if self._collect(0.4, lambda: bool(self._acknowledged)):
+            if self.listen(0.4, lambda: bool(self._acknowledged)):
                 if self._acknowledged[-1]:
                     return
                 raise DeviceRefused(f"the u-blox on {self.transport.name} refuses {', '.join(values)}. Lower rate_hz "
@@ -136,39 +129,9 @@ class Ublox(PositionDriver):
             f"the u-blox on {self.transport.name} doesn't acknowledge its settings. Check the TX wire to it."
         )
 
-    def _collect(self, timeout_s: float, done) -> bool:  # type: ignore[no-untyped-def]
-        end_ns = self.transport.clock() + int(timeout_s * 1e9)
-        while not done():
-            left_s = (end_ns - self.transport.clock()) * 1e-9
-            if left_s <= 0 or self.transport.lost:
-                return False
-            self.transport.wait(min(0.02, left_s))
-            for frame in self._framer.feed(self.transport.read()):
-                self._take(frame, self.transport.arrival_ns)
-        return True
-
     # In the loop.
 
-    def poll(self, rows: np.ndarray) -> int:
-        transport, counters, framer = self.transport, self.counters, self._framer
-        bad, garbage = framer.bad_crc, framer.garbage_bytes
-        while data := transport.read():
-            for frame in framer.feed(data):
-                self._take(frame, transport.arrival_ns)
-        counters.bad_crc, counters.garbage_bytes = framer.bad_crc, framer.garbage_bytes
-        n = min(len(rows), len(self._pending))
-        for i in range(n):
-            rows[i] = self._pending.popleft()
-        if n:
-            counters.rows += n
-            return n
-        if transport.lost:
-            return int(Status.LINK_LOST)
-        if framer.bad_crc != bad:
-            return int(Status.BAD_CRC)
-        return int(Status.GARBAGE) if framer.garbage_bytes != garbage else 0
-
-    def _take(self, frame: bytes, arrival_ns: int) -> None:
+    def take(self, frame: bytes, arrival_ns: int) -> None:
         message, payload = frame[2:4], frame[6:-2]
         if message == ubx.NAV_PVT:
             self._take_pvt(ubx.read_pvt(payload), arrival_ns)
@@ -189,9 +152,8 @@ class Ublox(PositionDriver):
             return
         self.last_pvt = pvt
         t_ns = self.tow_sync.to_host(pvt.tow_ms, arrival_ns)
-        self.counters.lost_rows += len(self._pending) == self._pending.maxlen
-        self._pending.append((t_ns, arrival_ns, pvt.tow_ms, pvt.lat_deg, pvt.lon_deg, pvt.height_m, pvt.vel_N,
-                              pvt.h_acc_m, pvt.s_acc_m_s, 1, pvt.fix, self.options["source_id"]))  # fmt: skip
+        self.queue((t_ns, arrival_ns, pvt.tow_ms, pvt.lat_deg, pvt.lon_deg, pvt.height_m, pvt.vel_N,
+                    pvt.h_acc_m, pvt.s_acc_m_s, 1, pvt.fix, self.options["source_id"]))  # fmt: skip
 
     def _take_heading(self, relpos: ubx.RelPos | None, arrival_ns: int) -> None:
         if relpos is None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import ClassVar
-
-import numpy as np
 
 from firmware_bridge.clock_sync import ClockSync
 from firmware_bridge.drivers import vectornav_codec as codec
 from firmware_bridge.errors import DeviceRefused, NoAnswer, OptionError, WrongDevice
 from firmware_bridge.framing import BinaryFramer, LineFramer, line_time_s
-from firmware_bridge.interface import Capabilities, Identity, ImuDriver, ImuStatus, Option, Status
+from firmware_bridge.interface import Capabilities, Identity, ImuDriver, ImuStatus, Option
+from firmware_bridge.row_driver import RowDriver
 
 _CLIPPED, _LOST_BEFORE = int(ImuStatus.CLIPPED), int(ImuStatus.LOST_BEFORE)
 _BAUDS = (115200, 921600, 230400, 460800, 57600, 128000)
@@ -20,7 +18,7 @@ _ERRORS = {"1": "hard fault", "3": "invalid checksum", "4": "invalid command", "
            "7": "invalid parameter", "8": "invalid register", "12": "baud too low for this output"}  # fmt: skip
 
 
-class VectorNav(ImuDriver):
+class VectorNav(RowDriver, ImuDriver):
     NAME = "vectornav"
     OPTIONS: ClassVar = {
         "rate_hz": Option(int, 800, "samples a second, a divisor of the device's 800 (VN-300: 400)", 1, 800),
@@ -37,9 +35,8 @@ class VectorNav(ImuDriver):
         head = codec.header(self.groups, self.fields)
         self._head = len(head)
         self.frame_bytes = len(head) + self._struct.size + 2
-        self._framer = BinaryFramer(head, lambda buffer, start: self.frame_bytes, codec.frame_valid, self.frame_bytes)
+        self.start(BinaryFramer(head, lambda buffer, start: self.frame_bytes, codec.frame_valid, self.frame_bytes))
         self._lines = LineFramer(256)
-        self._pending: deque[tuple] = deque(maxlen=64)
         line_ns = int(1e9 * line_time_s(self.frame_bytes, self.transport.baud))
         self.clock = ClockSync(line_ns + int(1e3 * self.options["latency_us"]))
         self._last_device_ns = -1
@@ -60,7 +57,7 @@ class VectorNav(ImuDriver):
     def identify(self, timeout_s: float = 1.0) -> Identity:
         wanted = int(self.transport.baud)
         for baud in (wanted, *(b for b in _BAUDS if b != wanted)):
-            self._set_baud(baud)
+            self.set_line(baud)
             model = self._read(1, timeout_s / 4)
             if model:
                 self._speak_at(wanted)
@@ -68,7 +65,7 @@ class VectorNav(ImuDriver):
                 return self._identity(",".join(model), firmware, serial)
             if self.transport.lost:
                 break
-        self._set_baud(wanted)
+        self.set_line(wanted)
         name = self.transport.name
         if self._lines.garbage_bytes > 500 or self._seen_lines > 5:
             raise WrongDevice(
@@ -83,17 +80,15 @@ class VectorNav(ImuDriver):
         self.base_rate_hz = 400 if model.startswith("VN-300") else 800
         return Identity("vectornav", model, ",".join(firmware or []), ",".join(serial or []))
 
-    def _set_baud(self, baud: int) -> None:
-        if baud != self.transport.baud:
-            self.transport.set_baud(baud)
-        self.transport.discard_input()
+    def set_line(self, baud: int) -> None:
+        super().set_line(baud)
         self._lines.reset()
         self._seen_lines = 0
 
     def _speak_at(self, baud: int) -> None:
         if baud != self.transport.baud:
             self._ask(f"VNWRG,05,{baud}", "VNWRG", 0.3)  # answered at the old speed
-            self._set_baud(baud)
+            self.set_line(baud)
 
     def configure(self) -> None:
         if self.base_rate_hz % self.options["rate_hz"]:
@@ -110,8 +105,7 @@ class VectorNav(ImuDriver):
             raise DeviceRefused(f"the VectorNav on {self.transport.name} reads back {back} in register 75, which is "
                                 "not what was written. Update its firmware, or send it to its maker.")  # fmt: skip
         self._must("VNASY,1")
-        self._framer.reset()
-        self._pending.clear()
+        self.forget()
         self.clock.reset()
         self._last_device_ns = -1
 
@@ -145,26 +139,7 @@ class VectorNav(ImuDriver):
 
     # In the loop.
 
-    def poll(self, rows: np.ndarray) -> int:
-        transport, counters, framer = self.transport, self.counters, self._framer
-        bad, garbage = framer.bad_crc, framer.garbage_bytes
-        while data := transport.read():
-            for frame in framer.feed(data):
-                self._take(frame, transport.arrival_ns)
-        counters.bad_crc, counters.garbage_bytes = framer.bad_crc, framer.garbage_bytes
-        n = min(len(rows), len(self._pending))
-        for i in range(n):
-            rows[i] = self._pending.popleft()
-        if n:
-            counters.rows += n
-            return n
-        if transport.lost:
-            return int(Status.LINK_LOST)
-        if framer.bad_crc != bad:
-            return int(Status.BAD_CRC)
-        return int(Status.GARBAGE) if framer.garbage_bytes != garbage else 0
-
-    def _take(self, frame: bytes, arrival_ns: int) -> None:
+    def take(self, frame: bytes, arrival_ns: int) -> None:
         device_ns, a, b, c, d, e, f = self._struct.unpack_from(frame, self._head)
         gyro, accel = ((a, b, c), (d, e, f)) if self._gyro_first else ((d, e, f), (a, b, c))
         top_gyro, top_accel = max(map(abs, gyro)), max(map(abs, accel))
@@ -176,7 +151,7 @@ class VectorNav(ImuDriver):
         missed = round(step_ns * self.options["rate_hz"] * 1e-9) - 1 if 0 <= self._last_device_ns < device_ns else 0
         if missed > 0 or len(self._pending) == self._pending.maxlen:
             status |= _LOST_BEFORE
-            self.counters.lost_rows += max(missed, 1)
+            self.counters.lost_rows += max(missed, 0)
         self._last_device_ns = device_ns
         t_ns = self.clock.to_host(device_ns, arrival_ns)
-        self._pending.append((t_ns, arrival_ns, device_ns, gyro, accel, status))
+        self.queue((t_ns, arrival_ns, device_ns, gyro, accel, status))

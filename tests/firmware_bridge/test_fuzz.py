@@ -160,7 +160,7 @@ def test_no_flipped_bit_passes_a_vectornav_frame():
     for bad in flipped(frame):
         far.write(bad)
         assert bench.driver.poll(bench.rows) <= 0
-        bench.driver._framer.reset()
+        bench.driver.framer.reset()
     far.write(frame)
     assert bench.driver.poll(bench.rows) == 1
 

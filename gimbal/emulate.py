@@ -23,11 +23,12 @@ from firmware_bridge.emulators.line import make_line
 from firmware_bridge.emulators.pty_host import Host
 from gimbal.config.load import load_rig, load_scenario
 from gimbal.config.schema import Rig
+from gimbal.emulated_board import PlantBoard
 from gimbal.emulated_world import PlantAxis, PlantImage, PlantImu, PlantReceiver, World
 from gimbal.errors import GimbalError, UsageError
 from gimbal.frames import AXES
 from gimbal.loop import realtime
-from gimbal.rig.hardware import device_defaults
+from gimbal.rig.acceptance import device_defaults
 
 FIFO_PRIORITY = 70  # below the loop's 80
 SERVICE_S = 0.00025  # the longest sleep between looks at the lines
@@ -85,6 +86,8 @@ class Emulators:
             options.setdefault("device_max_torque_Nm", rig.limits.max_torque_Nm)
         elif entry.kind == "imu":
             physics = self.imu = PlantImu(self.world)
+        elif entry.kind == "gimbal":
+            physics = PlantBoard(self.world, rig, device.driver)
         elif entry.kind == "bearing":
             physics = PlantImage(self.world, rig)
         elif name in ("gnss", "beacon"):

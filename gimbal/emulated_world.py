@@ -34,14 +34,22 @@ class World:
         self._period_ns = truth_period_ns
         self._next_truth_ns = plant.t_ns
         self._row = np.zeros(1, TRUTH)
+        self.loops: list[Any] = []  # what runs on the plant at a cycle of its own: next_ns, service()
 
     def advance(self, t_ns: int) -> None:
         """Bring the plant to the last substep not after t_ns."""
         while self.publish is not None and self._next_truth_ns <= t_ns:
-            self._step_to(self._next_truth_ns)
+            self._run_to(self._next_truth_ns)
             self.plant.truth_into(self._row)
             self.publish(self._row)
             self._next_truth_ns += self._period_ns
+        self._run_to(t_ns)
+
+    def _run_to(self, t_ns: int) -> None:
+        for loop in self.loops:
+            while loop.next_ns <= t_ns:
+                self._step_to(loop.next_ns)
+                loop.service()
         self._step_to(t_ns)
 
     def _step_to(self, t_ns: int) -> None:

@@ -201,11 +201,26 @@ SETPOINT = _record(
     ("accel_sp_C", "f8", 3),
 )
 
+# Of this tick's estimate, for gimbal boards that stabilise themselves and can use their mount's motion.
+CARRIER = _record(
+    ("t_ns", "i8"),
+    ("valid", "u1"),
+    ("heading_valid", "u1"),
+    ("q_NC_est", "f8", 4),
+    ("q_NB_est", "f8", 4),
+    ("omega_NB_B_est", "f8", 3),
+    ("vel_N_est", "f8", 3),
+    ("force_B", "f8", 3),  # m/s², specific force
+)
+
 COMMAND = _record(
     ("mode", "i4", 3),  # JointMode
     ("joint_torque_cmd", "f8", 3),  # N m
     ("joint_rate_cmd", "f8", 3),  # rad/s
     ("joint_angle_cmd", "f8", 3),  # rad
+    ("camera_rate_cmd_C", "f8", 3),  # rad/s about the camera's axes, against N: for boards, in place of joint rates
+    ("q_NC_cmd", "f8", 4),  # zero, or the attitude a board shall hold, in place of joint angles
+    ("carrier", CARRIER),  # for boards; zero otherwise
 )
 
 # Control's internals, for tuning and for the supervisor.

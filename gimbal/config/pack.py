@@ -11,6 +11,7 @@ from gimbal.config.prediction import pack_motion
 from gimbal.config.schema import Rig
 from gimbal.control.allocation import NOTCHES
 from gimbal.control.disturbance import LINE
+from gimbal.control.rate_output import CAMERA_ANGLE, CAMERA_RATE, JOINT_ANGLE, JOINT_RATE, TORQUE
 from gimbal.estimation.profiles import default_params as estimation_params
 from gimbal.estimation.profiles import sensor_params
 from gimbal.frames import AXES, AXIS_INDEX
@@ -223,3 +224,22 @@ def _pack_supervisor(p: np.void, rig: Rig, start_armed: bool) -> None:
     p["start_armed"] = start_armed
     p["hold_damping"] = 0.3
     p["hold_stiffness"] = 8.0
+    _pack_output(p["output"], rig)
+
+
+def _pack_output(p: np.void, rig: Rig) -> None:
+    kinds = {"torque": TORQUE, "rate": JOINT_RATE, "angle": JOINT_ANGLE}
+    if rig.inner_loop is not None:
+        kinds = {"torque": TORQUE, "rate": CAMERA_RATE, "angle": CAMERA_ANGLE}
+    p["kind"] = kinds[rig.control.output]
+    p["camera_rate"] = rig.limits.max_rate_deg_s * DEG
+    p["camera_accel"] = rig.limits.max_accel_deg_s2 * DEG
+    order = rig.kinematic_order
+    for a, name in enumerate(AXES):
+        joint = getattr(rig.joints, name)
+        p["continuous"][a] = joint.continuous
+        p["max_rate"][a] = joint.max_rate_deg_s * DEG
+        p["stop_min"][a] = joint.min_deg * DEG
+        p["stop_max"][a] = joint.max_deg * DEG
+        carried = sum(getattr(rig.body, stage).inertia_kg_m2[a] for stage in order[order.index(name) :])
+        p["max_accel"][a] = rig.limits.max_torque_Nm / carried

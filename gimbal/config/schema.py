@@ -187,6 +187,9 @@ class Feedforward(Section):
 
 
 class Control(Section):
+    # what the devices are told: torque; or, where they close a loop of their own, rates or angles: of the joints, or
+    # of the camera where an inner_loop section says that a board holds it against the earth
+    output: Literal["torque", "rate", "angle"] = "torque"
     attitude_gain_1_s: Positive3  # rad/s asked per rad of error, about camera axes
     rate_gain_1_s: Positive3  # rad/s² per rad/s
     integral_gain_1_s2: NonNegative3  # rad/s² per rad of integrated rate error
@@ -248,9 +251,8 @@ class Device(Section):
 
 
 class InnerLoop(Section):
-    """A gimbal board that stabilises the camera itself: what our loop sends it."""
+    """A gimbal board that stabilises the camera itself."""
 
-    command: Literal["rate", "attitude"] = "rate"  # rates about the camera's axes, or the setpoint's quaternion
     carrier_feed: bool = True  # tell the board how its mount moves
 
 
@@ -284,4 +286,10 @@ class Rig(Section):
     def _order_names_each_axis(self) -> Rig:
         if sorted(self.kinematic_order) != ["pitch", "roll", "yaw"]:
             raise ValueError("kinematic_order must name yaw, roll and pitch once each, outer (base) to inner (camera)")
+        return self
+
+    @model_validator(mode="after")
+    def _board_takes_no_torque(self) -> Rig:
+        if self.inner_loop is not None and self.control.output == "torque":
+            raise ValueError('a rig with [inner_loop] needs [control] output = "rate" or "angle", not torque')
         return self

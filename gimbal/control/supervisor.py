@@ -1,7 +1,7 @@
 """The supervisor: arming, the latch, and the last word on COMMAND.
 
 Boot -> self-test -> idle -> armed -> safe, latched until an operator acknowledges. Nothing re-arms by itself.
-Every stop path ends in ``_safe_command``, which can't fail: brake (shorted phases) or off, as configured.
+Every stop path ends in ``_still``, which can't fail: brake (shorted phases) or off, as configured.
 docs/safety.md has the table.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gimbal.control.rate_output import OUTPUT_PARAMS, TORQUE, hold_output, output_command
 from gimbal.faults import Blocker, Code
 from gimbal.kernels.build import kernel
 from gimbal.records import Arm, JointMode
@@ -33,6 +34,7 @@ SUPERVISOR_PARAMS = np.dtype(
         ("ramp_s", "f8"),
         ("safe_mode", "i4"),  # JointMode
         ("start_armed", "u1"),
+        ("output", OUTPUT_PARAMS),
         ("hold_damping", "f8"),  # N m s/rad, joints held on encoders
         ("hold_stiffness", "f8"),  # N m/rad
     ],
@@ -127,12 +129,16 @@ def _to_safe(s, fault, now_ns):
 
 
 @kernel
-def _safe_command(p, command):
+def _still(mode, command):
+    """Every joint in this mode, and no number left from the tick before."""
     for a in range(3):
-        command["mode"][a] = p["safe_mode"]
+        command["mode"][a] = mode
         command["joint_torque_cmd"][a] = 0.0
         command["joint_rate_cmd"][a] = 0.0
         command["joint_angle_cmd"][a] = 0.0
+        command["camera_rate_cmd_C"][a] = 0.0
+    for i in range(4):
+        command["q_NC_cmd"][i] = 0.0
 
 
 @kernel
@@ -142,6 +148,9 @@ def _hold_on_encoders(p, s, nav, max_torque, command):
         s["holding"] = 1
         for a in range(3):
             s["hold_angle"][a] = nav["joint_angle_est"][a]
+    if p["output"]["kind"] != TORQUE:
+        hold_output(p["output"], nav, s["hold_angle"], command)
+        return
     for a in range(3):
         x = p["hold_stiffness"] * (s["hold_angle"][a] - nav["joint_angle_est"][a])
         x -= p["hold_damping"] * nav["joint_rate_est"][a]
@@ -215,26 +224,36 @@ def authority(s):
 
 
 @kernel
-def supervise_command(p, s, meas, nav, max_torque, off, torque, command):
-    """SAFETY: the last word. Nothing but this writes COMMAND. Returns limit bits."""
-    bits = 0
-    if s["arm"] != Arm.ARMED:
-        s["holding"] = 0
-        if s["arm"] == Arm.SAFE:
-            _safe_command(p, command)
-        else:
-            for a in range(3):
-                command["mode"][a] = JointMode.OFF
-                command["joint_torque_cmd"][a] = 0.0
-        return bits
+def _torques(off, torque, max_torque, command):
+    """COMMAND of an armed rig in torque; False where a value is NaN or beyond the limits: never to the wire."""
     for a in range(3):
         command["mode"][a] = JointMode.OFF if off else JointMode.TORQUE
         x = 0.0 if off else torque[a]
-        if not abs(x) <= max_torque[a] * 1.001:  # NaN or beyond the limits: never to the wire
-            _to_safe(s, Code.CONTROL_FAILED.value, nav["t_ns"])
-            _safe_command(p, command)
-            return bits
+        if not abs(x) <= max_torque[a] * 1.001:
+            return False
         command["joint_torque_cmd"][a] = x
+    return True
+
+
+@kernel
+def supervise_command(p, s, meas, nav, max_torque, off, torque, rates, q_NC_sp, command):
+    """SAFETY: the last word. Nothing but this writes COMMAND. Returns limit bits.
+
+    ``torque`` counts where the rig's output is torque, ``rates`` (OUTPUT_STATE) and the setpoint where it is not.
+    """
+    bits = 0
+    if s["arm"] != Arm.ARMED:
+        s["holding"] = 0
+        _still(p["safe_mode"] if s["arm"] == Arm.SAFE else JointMode.OFF.value, command)
+        return bits
+    if p["output"]["kind"] == TORQUE:
+        good = _torques(off, torque, max_torque, command)
+    else:
+        good = output_command(p["output"], rates, off, q_NC_sp, command)
+    if not good:
+        _to_safe(s, Code.CONTROL_FAILED.value, nav["t_ns"])
+        _still(p["safe_mode"], command)
+        return bits
     if s["ramp"] < 1.0:
         bits |= 1 << Code.ARM_RAMP
     if meas["imu_age_ns"] > p["imu_hold_ns"] and not off:

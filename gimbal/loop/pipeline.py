@@ -21,6 +21,7 @@ from gimbal.control.disturbance import OBSERVER_PARAMS, OBSERVER_STATE, observe,
 from gimbal.control.joint_kinematics import camera_acceleration
 from gimbal.control.limits import LIMITS_PARAMS, limit_torque
 from gimbal.control.pointing import POINTING_PARAMS, POINTING_STATE, hold_attitude, point
+from gimbal.control.rate_output import CAMERA_RATE, OUTPUT_STATE, TORQUE, output_reset, rate_output, tell_carrier
 from gimbal.control.rate_pid import PID_PARAMS, PID_STATE, pid_reset, pid_unwind, rate_pid
 from gimbal.control.supervisor import (
     SUPERVISOR_PARAMS,
@@ -80,6 +81,7 @@ STATE = np.dtype(
         ("pid", PID_STATE),
         ("observer", OBSERVER_STATE),
         ("allocation", ALLOCATION_STATE),
+        ("output", OUTPUT_STATE),
         ("supervisor", SUPERVISOR_STATE),
         ("target", TARGET),
         ("attitude_err_C", "f8", 3),  # of the tick before
@@ -99,6 +101,7 @@ def _start_from(s, q_NC, rate_C):
     pid_reset(s["pid"])
     observer_reset(s["observer"])
     allocation_reset(s["allocation"])
+    output_reset(s["output"])
     s["modes"]["held"] = 0
 
 
@@ -125,6 +128,29 @@ def _control(p, s, row, q_NC, rate_C):
         s["torque"][a] = gain * (s["allocation"]["feedback"][a] + s["allocation"]["feedforward"][a])
         control["ff"][a] = s["allocation"]["feedforward"][a]
     control["singularity_margin"] = s["allocation"]["chain"]["margin"]
+
+
+@kernel
+def _control_rates(p, s, row, q_NC):
+    """Attitude error -> rates that the devices' own loops follow, within limits, into state["output"]."""
+    nav, control, allocation = row["nav"], row["control"], s["allocation"]
+    point(p["pointing"], q_NC, row["setpoint"], control)
+    store3(s["attitude_err_C"], load3(control["attitude_err_C"]))
+    model_chain(p["allocation"], allocation, s["meas"], nav, p["dt_s"])
+    control["singularity_margin"] = allocation["chain"]["margin"]
+    floor, order = p["allocation"]["singularity_cos"], p["allocation"]["chain"]["order"]
+    return rate_output(
+        p["supervisor"]["output"],
+        s["output"],
+        allocation["chain"],
+        allocation["ahead"],
+        order,
+        nav,
+        control,
+        floor,
+        authority(s["supervisor"]),
+        p["dt_s"],
+    )
 
 
 @kernel
@@ -218,9 +244,13 @@ def step(params, state, sense, inbox, command, row):
     store3(setpoint["rate_sp_C"], load3(s["profile"]["rate_C"]))
     store3(setpoint["accel_sp_C"], load3(s["profile"]["accel_C"]))
 
-    # control: torque for each joint, within limits
-    _control(p, s, r, q_NC, rate_C)
-    limits = _limit(p, s, r, dt_s)
+    # control: torque for each joint, or rates for devices with their own loops, within limits
+    output = p["supervisor"]["output"]["kind"]
+    if output == TORQUE:
+        _control(p, s, r, q_NC, rate_C)
+        limits = _limit(p, s, r, dt_s)
+    else:
+        limits = _control_rates(p, s, r, q_NC)
 
     # SAFETY: the supervisor has the last word
     limits |= supervise_command(
@@ -231,14 +261,19 @@ def step(params, state, sense, inbox, command, row):
         p["limits"]["max_torque"],
         goal["mode"] == Mode.OFF,
         r["control"]["torque_lim"],
+        s["output"],
+        load4(setpoint["q_NC_sp"]),
         r["command"],
     )
+    if output >= CAMERA_RATE:
+        tell_carrier(nav, q_NC, r["command"]["carrier"])
     health["arm"] = s["supervisor"]["arm"]
     health["fault"] = s["supervisor"]["fault"]
     if s["supervisor"]["holding"]:  # the loops ran on nothing: they start anew when samples come again
         pid_reset(s["pid"])
         observer_reset(s["observer"])
         allocation_reset(s["allocation"])
+        output_reset(s["output"])
     if goal["reason"] != 0 and goal["reason"] < 64:
         limits |= 1 << goal["reason"]
     if s["arbiter"]["rate_expired"]:

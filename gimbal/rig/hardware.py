@@ -16,30 +16,21 @@ from typing import Any
 import numpy as np
 
 from firmware_bridge import interface, registry
-from firmware_bridge.errors import PortError
-from firmware_bridge.serial_port import latency_note
 from firmware_bridge.transport import open_transport
 from gimbal.config.schema import Rig as RigConfig
 from gimbal.errors import UsageError
+from gimbal.frames import AXES
 from gimbal.records import IMU_MAX
+from gimbal.rig.acceptance import accept_drive, accept_line, check_roles, device_defaults
+from gimbal.rig.board import Board
 from gimbal.rig.line import Line
 from gimbal.rig.local_frame import LocalFrame
+from gimbal.rig.receivers import Receivers
 
-AXES = ("roll", "pitch", "yaw")
 _ROLE = {"imu": "IMU", "motor": "motor controllers", "gnss": "rig's GNSS", "beacon": "beacon receiver",
-         "bearing": "vision"}  # fmt: skip
+         "bearing": "vision", "gimbal": "gimbal board"}  # fmt: skip
 _SILENT_FIX_NS = 3_000_000_000  # a receiver is lost after this long without a fix
 _LINK_LOST = int(interface.Status.LINK_LOST)
-
-
-def device_defaults(config: RigConfig, kind: str) -> dict[str, Any]:
-    """Driver options that follow from the rest of the rig file; used where a device has them and doesn't set them."""
-    if kind == "motor":
-        return {"watchdog_ms": config.safety.device_watchdog_ms, "max_torque_Nm": config.limits.max_torque_Nm}
-    if kind in ("gnss", "beacon"):
-        fixes = getattr(config, kind)
-        return {"rate_hz": round(fixes.rate_hz), "latency_ms": fixes.delay_ms}
-    return {}
 
 
 class HardwareRig:
@@ -72,8 +63,8 @@ class HardwareRig:
         self._poller = select.poll()
         self._by_fd: dict[int, Line] = {}
         self._imu_rows = np.zeros(IMU_MAX, interface.IMU_ROW)
-        self._fix_rows = np.zeros(8, interface.FIX_ROW)
-        self._bearing_rows = np.zeros(8, interface.BEARING_ROW)
+        self._receivers = Receivers(config.camera, self.frame)
+        self._board: Board | None = None
         self._feedback: dict[str, np.ndarray] = {}
         joints = [getattr(config.joints, axis) for axis in AXES]
         self._direction = [float(joint.direction) for joint in joints]
@@ -112,30 +103,14 @@ class HardwareRig:
                         "(the rig's own) or 'beacon' (the subject's). Rename the section."
                     )
                 kind = name
-            if kind in ("gimbal", "radio"):
-                what = "closes its own loop, gimbal boards" if kind == "gimbal" else "is an operator's radio, radios"
-                raise UsageError(
-                    f"rig {self.config.name!r}: devices.{name} ({device.driver}) {what} can't be flown by this version "
-                    "yet. Take the section out, and use motor controllers such as rig 'torque' has."
-                )
-            lines.append(Line(name, device.driver, kind, self.ports.get(name) or device.port))
-        self._need(lines)
+            if kind == "radio":
+                continue  # the operator's: no part of the loop (gimbal/rig/radio.py)
+            line = Line(name, device.driver, kind, self.ports.get(name) or device.port)
+            if kind == "motor":
+                line.axes = [i for i, axis in enumerate(AXES) if f"{axis}_id" in device.options] or [0, 1, 2]
+            lines.append(line)
+        check_roles(self.config, lines)
         return lines
-
-    def _need(self, lines: list[Line]) -> None:
-        imus = [line.name for line in lines if line.kind == "imu"]
-        axes = [axis for line in lines if line.kind == "motor" for axis in self._axes_of(line)]
-        if len(imus) != 1 or sorted(axes) != [0, 1, 2]:
-            have = ", ".join(AXES[axis] for axis in axes) or "none"
-            raise UsageError(
-                f"rig {self.config.name!r} can't be run: it needs one IMU (has {len(imus)}) and each of roll, pitch "
-                f"and yaw on one motor line (has {have}). Correct [devices] in the rig file; sim needs none of them."
-            )
-
-    def _axes_of(self, line: Line) -> list[int]:
-        options = self.config.devices[line.name].options
-        line.axes = [i for i, axis in enumerate(AXES) if f"{axis}_id" in options] or [0, 1, 2]
-        return line.axes
 
     def _open_line(self, line: Line, rate_hz: float) -> None:
         device = self.config.devices[line.name]
@@ -146,27 +121,19 @@ class HardwareRig:
                 options.setdefault(key, value)
         try:
             identity = line.driver.open(self.connect(line.path, device.baud), options)
-            if line.kind == "motor":
-                self._accept_motors(line, rate_hz)
-            if line.kind in ("motor", "imu"):
-                _accept_line(line)
+            if line.kind in ("motor", "gimbal"):
+                accept_drive(self.config, line, rate_hz)
+            if line.kind in ("motor", "gimbal", "imu"):
+                accept_line(line)
         except interface.BridgeError as error:
             raise type(error)(f"{_ROLE[line.kind]} ({line.name}, {line.driver_name}): {error}") from None
         self.identities[line.name] = str(identity)
         if line.kind == "motor":
             self._feedback[line.name] = np.zeros(len(line.axes), interface.AXIS_FEEDBACK)
-
-    def _accept_motors(self, line: Line, rate_hz: float) -> None:
-        can = line.driver.capabilities
-        can.require_rate(rate_hz, line.driver_name)
-        if interface.AxisMode.TORQUE not in can.modes:
-            raise interface.OptionError(
-                "it can't be commanded in torque, which this rig's controller needs. Use another controller."
-            )
-        if not can.has_watchdog and line.driver_name not in self.config.safety.accept_no_watchdog:
-            raise interface.OptionError(
-                "it has no watchdog: when the host dies it keeps its last command. If a wired stop covers that, name "
-                f"it in the rig file: safety.accept_no_watchdog = [{line.driver_name!r}]."
+        elif line.kind == "gimbal":
+            loop = self.config.inner_loop
+            self._board = Board(
+                line, self._direction, self._zero, 1.0 / rate_hz, loop is not None and loop.carrier_feed
             )
 
     def discard_stale(self) -> None:
@@ -201,14 +168,17 @@ class HardwareRig:
 
     def _take(self, line: Line, now: int) -> None:
         """Poll one line's driver into SENSE."""
+        assert self._sense is not None
         if line.kind == "imu":
             count = self._read_imu(line)
         elif line.kind == "motor":
             count = self._read_motors(line)
+        elif line.kind == "gimbal" and self._board is not None:
+            count = self._board.read(self._sense)
         elif line.kind == "bearing":
-            count = self._read_bearing(line)
+            count = self._receivers.read_bearing(line, self._sense)
         else:
-            count = self._read_fix(line)
+            count = self._receivers.read_fix(line, self._sense)
         if count > 0:
             line.last_row_ns = now
             line.reopened_ns = 0
@@ -283,54 +253,10 @@ class HardwareRig:
             self._bus[0] = voltage
         return count
 
-    def _read_fix(self, line: Line) -> int:
-        sense = self._sense
-        assert sense is not None
-        count = line.driver.poll(self._fix_rows)
-        if count <= 0:
-            return count
-        fix = self._fix_rows[count - 1]  # two in one tick only after a stall: the newest counts
-        if fix["fix"] < 3:
-            return count
-        place = float(fix["lat_deg"]), float(fix["lon_deg"]), float(fix["height_m"])
-        if not self.frame.ready:
-            if line.kind != "gnss":
-                return count  # N does not exist before the rig's own first fix
-            self.frame.set_origin(*place)
-        prefix = line.kind
-        sense[f"{prefix}_valid"][0] = 1
-        sense[f"{prefix}_t_ns"][0] = fix["t_ns"]
-        sense[f"{prefix}_arrival_ns"][0] = fix["arrival_ns"]
-        sense[f"{prefix}_pos_N"][0] = self.frame.position_N(*place)
-        sense[f"{prefix}_vel_N"][0] = fix["vel_N"]
-        sense[f"{prefix}_pos_std"][0] = fix["pos_std_m"]
-        sense[f"{prefix}_vel_std"][0] = fix["vel_std_m_s"]
-        sense[f"{prefix}_no_vel"][0] = 0 if fix["has_vel"] else 1
-        return count
-
-    def _read_bearing(self, line: Line) -> int:
-        """A place in the picture becomes tangents from the boresight, by the lens and the sensor of the rig file."""
-        sense, camera = self._sense, self.config.camera
-        assert sense is not None
-        count = line.driver.poll(self._bearing_rows)
-        if count <= 0:
-            return count
-        row = self._bearing_rows[count - 1]
-        if not row["tracking"] or row["confidence"] <= 0.0:
-            return count
-        wide, high = camera.sensor_mm[0] / camera.focal_mm, camera.sensor_mm[1] / camera.focal_mm
-        sense["bearing_valid"][0] = 1
-        sense["bearing_t_ns"][0] = row["t_ns"]
-        sense["bearing_arrival_ns"][0] = row["arrival_ns"]
-        sense["bearing_xy"][0, 0] = (row["xy_image"][0] - 0.5) * wide
-        sense["bearing_xy"][0, 1] = (row["xy_image"][1] - 0.5) * high
-        sense["bearing_std"][0] = (
-            row["std_image"] * wide if row["std_image"] > 0 else math.radians(camera.box_angle_deg)
-        )
-        return count
-
     def write(self, command: np.ndarray) -> int:
-        """Send ``command`` to every motor line; 0 = good, else the first line's negative status."""
+        """Send ``command`` to the board or to every motor line; 0 = good, else the first negative status."""
+        if self._board is not None:
+            return min(self._board.write(command), 0)
         modes = command["mode"][0].tolist()
         torques = command["joint_torque_cmd"][0].tolist()
         rates = command["joint_rate_cmd"][0].tolist()
@@ -356,7 +282,7 @@ class HardwareRig:
     def safe(self) -> None:
         """Stop every axis. Never raises; may be called twice and on lost lines."""
         for line in self.lines:
-            if line.kind != "motor":
+            if line.kind not in ("motor", "gimbal"):
                 continue
             for action in (self.config.safety.safe_action, "off"):
                 try:
@@ -372,13 +298,3 @@ class HardwareRig:
                 line.driver.close()
             except Exception:  # a port that won't close must not keep the next one open
                 continue
-
-
-def _accept_line(line: Line) -> None:
-    """What the stabilisation loop can't be closed over. Raises PortError, OptionError."""
-    note = latency_note(line.path, getattr(line.driver.transport, "latency_ms", None))
-    if note:
-        raise PortError(note)
-    why = line.driver.capabilities.carrier_only
-    if line.kind == "imu" and why:
-        raise interface.OptionError(f"it can't close the stabilisation loop. {why} Use another IMU as devices.imu.")

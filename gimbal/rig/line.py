@@ -10,7 +10,14 @@ from typing import Any
 from firmware_bridge import interface, registry
 
 LOST_IMU, LOST_MOTORS, LOST_GNSS, LOST_BEACON, LOST_VISION = 1, 2, 4, 8, 16  # bits of SENSE.link_lost
-LOST_BIT = {"imu": LOST_IMU, "motor": LOST_MOTORS, "gnss": LOST_GNSS, "beacon": LOST_BEACON, "bearing": LOST_VISION}
+LOST_BIT = {
+    "imu": LOST_IMU,
+    "motor": LOST_MOTORS,
+    "gimbal": LOST_MOTORS,
+    "gnss": LOST_GNSS,
+    "beacon": LOST_BEACON,
+    "bearing": LOST_VISION,
+}
 _RETRY_FAST_NS, _RETRY_SLOW_NS, _FAST_FOR_NS = 5_000_000, 50_000_000, 1_000_000_000
 _UNCONFIGURED_NS = 300_000_000  # a reopened line silent for this long has lost its settings
 

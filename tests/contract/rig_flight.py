@@ -106,11 +106,6 @@ def rigs() -> list[str]:
     return sorted(path.stem for path in Path(CONFIGS, "rigs").glob("*.toml"))
 
 
-def flyable() -> list[str]:
-    """Those whose controllers take torque."""
-    return [name for name in rigs() if load_rig(name).config.inner_loop is None]
-
-
 def fly(rig: str, seconds: float, scenario: str = "speedflight", mode: str = "track", seed: int = 1) -> dict[str, Any]:
     """One flight: run_lockstep's keys, and figures over its last part, for runs too short for those.
 
@@ -150,4 +145,4 @@ def figures(history: np.ndarray, rate_hz: float, tail: float = 0.5) -> dict[str,
     }
 
 
-__all__ = ["MemoryRig", "figures", "fly", "flyable", "rigs"]
+__all__ = ["MemoryRig", "figures", "fly", "rigs"]

@@ -7,6 +7,7 @@ import pytest
 
 from gimbal.config.load import load_rig
 from gimbal.config.pack import pack_params
+from gimbal.control.rate_output import OUTPUT_STATE
 from gimbal.control.supervisor import SUPERVISOR_STATE, supervise_command, supervise_state
 from gimbal.faults import TEXT, Blocker, Code, blocker_sentences, limit_names, sentence
 from gimbal.records import COMMAND, HEALTH, MEAS, NAV, SENSE, Arm, JointMode
@@ -26,6 +27,7 @@ class Bench:
         self.arbiter, self.health = (np.zeros(1, d)[0] for d in (ARBITER_STATE, HEALTH))
         self.attitude_err = np.zeros(3)
         self.command = np.zeros(1, COMMAND)[0]
+        self.rates = np.zeros(1, OUTPUT_STATE)[0]
         self.torque, self.off = np.array([0.1, 0.2, 0.3]), False
         self.meas["joint_valid"] = 1
         self.nav["valid"] = 1
@@ -41,8 +43,9 @@ class Bench:
                 self.p, self.s, self.sense, self.meas, self.nav, self.arbiter, self.attitude_err, DT, self.health
             )
             self.limits = supervise_command(
-                self.p, self.s, self.meas, self.nav, np.full(3, 3.0), self.off, self.torque, self.command
-            )
+                self.p, self.s, self.meas, self.nav, np.full(3, 3.0), self.off, self.torque, self.rates,
+                (1.0, 0.0, 0.0, 0.0), self.command,
+            )  # fmt: skip
         return self.health["arm"]
 
     def armed(self):

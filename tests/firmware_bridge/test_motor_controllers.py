@@ -16,7 +16,7 @@ from firmware_bridge.errors import DeviceRefused, NoAnswer, OptionError, RateErr
 from firmware_bridge.interface import AXIS_FEEDBACK, AxisMode, BridgeFault, Counters, Status
 from firmware_bridge.transport import memory_pair
 from gimbal.config.load import load_rig
-from gimbal.rig.hardware import device_defaults
+from gimbal.rig.acceptance import device_defaults
 from tests.contract.bridge_bench import make_bench
 
 TORQUE = AxisMode.TORQUE

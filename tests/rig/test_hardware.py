@@ -17,7 +17,8 @@ from gimbal.config.schema import Device, Rig
 from gimbal.emulated_world import ORIGIN, place_of
 from gimbal.errors import UsageError
 from gimbal.records import COMMAND, SENSE, JointMode
-from gimbal.rig.hardware import HardwareRig, device_defaults
+from gimbal.rig.acceptance import device_defaults
+from gimbal.rig.hardware import HardwareRig
 from gimbal.rig.local_frame import LocalFrame
 
 

@@ -36,6 +36,7 @@ GIMBAL_ROW = np.dtype(
         ("euler_rad", "f8", 3),  # roll, pitch, yaw of the camera, intrinsic Z-Y-X against the level earth
         ("rate_C", "f8", 3),  # rad/s, camera axes
         ("joint_rad", "f8", 3),  # motor or encoder angles: roll, pitch, yaw
+        ("joint_t_ns", "i8"),  # of joint_rad where it is read apart from the attitude; 0: as t_ns
         ("power", "f8", 3),  # share of the motors' most, 0 to 1
         ("voltage_V", "f8"),
         ("current_A", "f8"),

@@ -53,23 +53,31 @@ class Gate:
     def reset(self) -> None:
         self._good = self._last = None
 
-    def take(self, angle: float, rate: float, current: float, expected_A: float, t_ns: int) -> bool:
-        """True when the reading can be believed. ``expected_A``: what the device was told."""
+    def take(self, angle: float, rate: float, current: float, expected_A: float, t_ns: int) -> float:
+        """The current to use when the reading can be believed, else NaN. ``expected_A``: what the device was told.
+
+        Nothing is controlled by the current, so one that can't be believed does not cost the reading: it is brought
+        to within ``current_step_A`` of what it was, or was told to be.
+        """
         g = self.gates
         if not (-g.max_rate_rad_s < rate < g.max_rate_rad_s and -1.2 * g.max_A < current < 1.2 * g.max_A
                 and -_BIG < angle < _BIG):  # fmt: skip
-            return False
+            return math.nan
         reading = angle, rate, current
-        taken = self._near(self._good, self._good_ns, reading, expected_A, t_ns)
+        taken = self._near(self._good, self._good_ns, reading, t_ns)
         if not taken:  # two in a row that agree are the truth: one flipped bit can't do that
-            taken = self._near(self._last, self._last_ns, reading, expected_A, t_ns)
+            taken = self._near(self._last, self._last_ns, reading, t_ns)
         self._last, self._last_ns = reading, t_ns
-        if taken:
-            self._good, self._good_ns = reading, t_ns
-        return taken
+        if not taken:
+            return math.nan
+        if self._good is not None and not abs(current - expected_A) <= g.current_step_A:
+            was = self._good[2]
+            current = min(max(current, was - g.current_step_A), was + g.current_step_A)
+        self._good, self._good_ns = (angle, rate, current), t_ns
+        return current
 
     def _near(self, before: tuple[float, float, float] | None, before_ns: int, now: tuple[float, float, float],
-              expected_A: float, t_ns: int) -> bool:  # fmt: skip
+              t_ns: int) -> bool:  # fmt: skip
         if before is None:
             return False
         g = self.gates
@@ -79,9 +87,7 @@ class Gate:
         rate_step = g.rate_step_rad_s + g.max_accel_rad_s2 * dt
         if abs(now[1] - before[1]) > rate_step:
             return False
-        if abs(now[0] - before[0] - 0.5 * (now[1] + before[1]) * dt) > g.angle_step_rad + 0.5 * rate_step * dt:
-            return False
-        return abs(now[2] - expected_A) <= g.current_step_A or abs(now[2] - before[2]) <= g.current_step_A
+        return abs(now[0] - before[0] - 0.5 * (now[1] + before[1]) * dt) <= g.angle_step_rad + 0.5 * rate_step * dt
 
 
 class SimplefocCodec:
@@ -207,7 +213,8 @@ class SimplefocCodec:
             expected = (expected - self.torque_constant * rate) / self.resistance
         if self.motion_mode[axis] != TORQUE or not self.enabled[axis]:
             expected = math.inf  # the device's own loops set the current: its rate of change is all there is to check
-        if not self.gates[axis].take(angle, rate, current, expected, t_ns):
+        current = self.gates[axis].take(angle, rate, current, expected, t_ns)
+        if current != current:
             self.counters.bad_values += 1
             return 0
         self._rate[axis] = rate

@@ -262,6 +262,7 @@ class Storm32(GimbalDriver):
         angles = [sign[axis] * math.radians(0.01 * values[1 + _ORDER[axis]]) for axis in range(3)]
         if values[0] == codec.ENCODERS:
             row["joint_rad"] = angles
+            row["joint_t_ns"] = max(self._asked_ns, self.transport.arrival_ns - self._answer_ns - int(0.5e9 * _BOARD_S))
             row["has"] |= GimbalHas.JOINT
             return False
         arrival = self.transport.arrival_ns

@@ -232,6 +232,7 @@ def _pack_output(p: np.void, rig: Rig) -> None:
     if rig.inner_loop is not None:
         kinds = {"torque": TORQUE, "rate": CAMERA_RATE, "angle": CAMERA_ANGLE}
     p["kind"] = kinds[rig.control.output]
+    p["feed_lp"] = lowpass_coefficients(rig.control.feed_rate_hz, rig.loop_rate_hz)
     p["camera_rate"] = rig.limits.max_rate_deg_s * DEG
     p["camera_accel"] = rig.limits.max_accel_deg_s2 * DEG
     order = rig.kinematic_order

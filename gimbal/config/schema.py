@@ -190,6 +190,7 @@ class Control(Section):
     # what the devices are told: torque; or, where they close a loop of their own, rates or angles: of the joints, or
     # of the camera where an inner_loop section says that a board holds it against the earth
     output: Literal["torque", "rate", "angle"] = "torque"
+    feed_rate_hz: Positive = 4.0  # with output rate or angle: the base's motion is fed forward up to here
     attitude_gain_1_s: Positive3  # rad/s asked per rad of error, about camera axes
     rate_gain_1_s: Positive3  # rad/s² per rad/s
     integral_gain_1_s2: NonNegative3  # rad/s² per rad of integrated rate error

@@ -14,6 +14,7 @@ import numpy as np
 from gimbal.control.joint_kinematics import joint_acceleration
 from gimbal.faults import Code
 from gimbal.kernels.build import kernel
+from gimbal.kernels.filters import biquad
 from gimbal.kernels.joints import q_from_joints
 from gimbal.kernels.quat import load3, load4, q_rotate, store3, store4
 from gimbal.records import JointMode
@@ -29,6 +30,7 @@ OUTPUT_PARAMS = np.dtype(
         ("stop_min", "f8", 3),
         ("stop_max", "f8", 3),
         ("continuous", "u1", 3),
+        ("feed_lp", "f8", 5),  # second-order section: base motion that is fed forward
         ("camera_rate", "f8"),  # rad/s and rad/s² about each of the camera's axes
         ("camera_accel", "f8"),
     ],
@@ -38,6 +40,7 @@ OUTPUT_STATE = np.dtype(
     [
         ("rate", "f8", 3),  # commanded, by axis index; of the camera's axes for boards
         ("angle", "f8", 3),
+        ("feed_lp", "f8", (3, 2)),
         ("started", "u1"),
         ("scratch", "f8", 3),
     ],
@@ -76,7 +79,8 @@ def _joint_rates(p, s, chain, ahead, order, nav, control, floor, gain, dt_s):
     bits = 0
     for k in range(3):
         a = order[k]
-        asked = gain * (s["scratch"][k] + ahead["rate"][a])
+        feed = biquad(p["feed_lp"], s["feed_lp"][a], ahead["rate"][a])
+        asked = gain * (s["scratch"][k] + feed)
         want = min(max(asked, -p["max_rate"][a]), p["max_rate"][a])
         if want != asked:
             bits |= 1 << Code.RATE_LIMIT

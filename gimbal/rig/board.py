@@ -48,7 +48,7 @@ class Board:
         else:
             angles = as_if_level(self._q)
         sense["joint_valid"][0] = 1
-        sense["joint_t_ns"][0] = self._t_ns
+        sense["joint_t_ns"][0] = int(row["joint_t_ns"]) or self._t_ns  # an old one is told from a new by its time
         sense["joint_angle"][0] = angles
         sense["motor_temp_degC"][0] = row["temp_degC"]
         sense["bus_V"][0] = row["voltage_V"]

@@ -62,6 +62,11 @@ class PlantRig:
                 f"nanosecond substeps near {assemble.SUBSTEP_NS / 1e6} ms. Use a loop_rate_hz that divides 1e9, "
                 "for example 500, 1000 or 2000."
             )
+        if self._config.inner_loop is not None:
+            raise ConfigError(
+                f"Rig {self._config.name!r} has [inner_loop]: a gimbal board closes its fast loop, and `gimbal sim` "
+                f"has none. Fly it with `gimbal run {self._config.name} --emulate SCENARIO`, which emulates one."
+            )
         order = tuple(info.get("kinematic_order", self._config.kinematic_order))
         if order != tuple(self._config.kinematic_order):
             raise ConfigError(

@@ -42,8 +42,13 @@ class MemoryHost(Host):
 class MemoryRig(Emulators):
     """The Rig protocol over emulators, for ``run_lockstep``."""
 
-    def __init__(self, rig: str, scenario: str, seconds: float, seed: int = 1) -> None:
+    def __init__(
+        self, rig: str, scenario: str, seconds: float, seed: int = 1, control: dict[str, Any] | None = None
+    ) -> None:
         self.config, self.scenario = load_rig(rig).config, load_scenario(scenario).config
+        if control:
+            changed = self.config.control.model_copy(update=control)
+            self.config = self.config.model_copy(update={"control": changed})
         self.seconds, self.seed = seconds, seed
         self.plant: Any = None
         self.wall_open_ns = 0
@@ -106,14 +111,22 @@ def rigs() -> list[str]:
     return sorted(path.stem for path in Path(CONFIGS, "rigs").glob("*.toml"))
 
 
-def fly(rig: str, seconds: float, scenario: str = "speedflight", mode: str = "track", seed: int = 1) -> dict[str, Any]:
+def fly(
+    rig: str,
+    seconds: float,
+    scenario: str = "speedflight",
+    mode: str = "track",
+    seed: int = 1,
+    control: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """One flight: run_lockstep's keys, and figures over its last part, for runs too short for those.
 
-    ``horizon_deg``, ``pointing_deg``: RMS; ``shake_urad``: RMS of the fast part (above 0.5 Hz, by a moving mean) of
-    the camera against the line of sight; ``armed``: share of ticks; ``identities``, ``bad_frames``.
+    ``control``: keys of the rig's [control] to change. ``horizon_deg``, ``pointing_deg``: RMS; ``shake_urad``: RMS of
+    the fast part (above 0.5 Hz, by a moving mean) of the camera against the line of sight; ``armed``: share of ticks;
+    ``identities``, ``bad_frames``.
     """
     keep: list[np.ndarray] = []
-    memory = MemoryRig(rig, scenario, seconds, seed)
+    memory = MemoryRig(rig, scenario, seconds, seed, control)
     result = run_lockstep(memory, memory.config, seconds, mode=mode, seed=seed, keep=keep)
     lines = memory.hardware.lines
     counters = [line.driver.counters for line in lines]

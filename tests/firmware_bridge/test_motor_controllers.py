@@ -289,10 +289,10 @@ def test_what_a_flipped_bit_can_do_to_a_simplefoc_reading_is_bounded():
 
 def test_simplefoc_gate_follows_when_the_world_has_jumped():
     gate = simplefoc_codec.Gate(simplefoc_codec.Gates())
-    assert not gate.take(0.0, 0.0, 0.0, 0.0, 0) and gate.take(0.0, 0.0, 0.0, 0.0, 5_000_000)
-    assert not gate.take(2.0, 0.0, 0.0, 0.0, 10_000_000)  # one alone is not believed
-    assert gate.take(2.0, 0.0, 0.0, 0.0, 15_000_000)  # two are
-    assert not gate.take(2.0, 100.0, 0.0, 0.0, 20_000_000) and not gate.take(2.0, 100.0, 0.0, 0.0, 25_000_000)
+    assert math.isnan(gate.take(0.0, 0.0, 0.0, 0.0, 0)) and gate.take(0.0, 0.0, 0.0, 0.0, 5_000_000) == 0.0
+    assert math.isnan(gate.take(2.0, 0.0, 0.0, 0.0, 10_000_000))  # one alone is not believed
+    assert gate.take(2.0, 0.0, 0.0, 0.0, 15_000_000) == 0.0  # two are
+    assert math.isnan(gate.take(2.0, 100.0, 0.0, 0.0, 20_000_000) + gate.take(2.0, 100.0, 0.0, 0.0, 25_000_000))
 
 
 # Dynamixel

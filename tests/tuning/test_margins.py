@@ -179,8 +179,13 @@ def test_the_simulated_loop_has_the_models_sensitivity(name, observer_hz):
 
 
 def test_shipped_rigs_keep_their_margins():
-    for name in ("torque", "torque_fast", "odrive", "vesc", "simplefoc", "dynamixel"):
+    for name in ("torque", "torque_fast", "odrive", "vesc", "dynamixel"):
         assert refused(all_margins(load_rig(name).config)) == [], name
+
+
+def test_a_rig_whose_devices_close_the_fast_loops_has_no_margins_of_ours():
+    for name in ("simplefoc", "sbgc", "storm32", "mavlink"):
+        assert check(load_rig(name).config) == []
 
 
 def test_a_rig_with_twice_the_gain_is_refused_with_figures_and_a_plot(tmp_path):

@@ -65,3 +65,22 @@ def test_commands_are_in_the_rows(log):
     rows = open_log(log).rows()
     assert np.isfinite(rows["command"]["joint_torque_cmd"]).all()
     assert np.abs(rows["command"]["joint_torque_cmd"]).max() > 0.01
+
+
+class Crossed(PlantRig):
+    """A motor wired the wrong way round."""
+
+    def write(self, command):
+        turned = command.copy()
+        turned["joint_torque_cmd"][0, 2] *= -1.0
+        return super().write(turned)
+
+
+def test_a_flight_that_ends_in_a_fault_replays_too(tmp_path):
+    """The rows of a runaway are those one will want to believe."""
+    scenario = load_scenario("speedflight")
+    rig = Crossed(load_rig(scenario.config.rig).config, scenario.config)
+    flown = run_lockstep(rig, scenario, 2.0, seed=1, log=tmp_path / "c.mcap")
+    assert "runaway" in flown["faults"]
+    result = replay(tmp_path / "c.mcap")
+    assert result.identical and result.rows_verified == 2000, result.text()

@@ -46,6 +46,7 @@ def _add_sim(commands: argparse._SubParsersAction) -> None:
     p.add_argument("--bound", action="store_true", help="beside the jitter: the least any linear controller can reach")
     p.add_argument("--log", metavar="FILE", help="write the log (MCAP)")
     p.add_argument("--plot", metavar="FILE", help="draw the run (PNG)")
+    p.add_argument("--render", metavar="FILE", help="film the run as the camera sees it (.mp4, .avi); extra 'vision'")
     p.add_argument("--json", metavar="FILE", help="write the figures")
     p.set_defaults(call="gimbal.sim:sim_command")
 

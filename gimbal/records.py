@@ -70,6 +70,16 @@ class TargetStatus(enum.IntEnum):
     LOST = 3
 
 
+class TargetSource(enum.IntEnum):
+    """What TARGET's line of sight rests on."""
+
+    NONE = 0
+    FUSED = 1  # beacon and camera
+    CAMERA = 2  # bearings alone
+    GNSS = 3  # the beacon alone
+    PREDICTED = 4  # neither at present
+
+
 def _record(*fields: tuple) -> np.dtype:
     return np.dtype(list(fields), align=True)
 
@@ -183,6 +193,10 @@ TARGET = _record(
     ("los_N", "f8", 3),  # unit vector camera -> target
     ("los_rate_N", "f8", 3),  # rad/s, perpendicular to the line of sight
     ("los_std", "f8"),  # rad
+    ("los_acc_N", "f8", 3),  # rad/s²
+    ("source", "i4"),  # TargetSource
+    ("zoom_mm", "f8"),  # advised focal length, 0 = none
+    ("focus_m", "f8"),  # advised focus distance, 0 = none
 )
 
 GOAL = _record(
@@ -192,6 +206,7 @@ GOAL = _record(
     ("joint_space", "u1"),  # 1: joint_goal counts, 0: q_NC_goal
     ("q_NC_goal", "f8", 4),
     ("rate_goal_C", "f8", 3),
+    ("accel_goal_C", "f8", 3),
     ("joint_goal", "f8", 3),
 )
 

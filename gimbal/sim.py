@@ -12,6 +12,7 @@ from gimbal.config.scenario import Scenario
 from gimbal.errors import UsageError
 from gimbal.loop.lockstep import check_mode, check_seconds, half_frame, run_lockstep
 from gimbal.output import check_writable, write_json
+from gimbal.render import check_render, render_run
 
 NOT_AVERAGED = ("scenario", "rig", "mode", "seconds", "seed", "ticks", "config_hash", "version", "faults")
 
@@ -136,6 +137,7 @@ def sim_command(args: argparse.Namespace) -> int:
                 print_row(rows[-1])
         write_json(args.json, {"rows": rows})
         return int(any(r["faults"] for r in rows))
+    check_render(args.render)
     history: list[Any] = []
     row = simulate(load_scenario(args.scenario), args, args.controller, history)
     print_row(row)
@@ -150,4 +152,7 @@ def sim_command(args: argparse.Namespace) -> int:
             half_frame(load_rig(args.rig or load_scenario(args.scenario).config.rig).config),
         )
         print(f"  plot           {args.plot}")
+    if args.render:
+        rig = load_rig(args.rig or load_scenario(args.scenario).config.rig).config
+        print(f"  video          {args.render}, {render_run(args.render, history[-1], rig.camera, args.seed)} frames")
     return 1 if row["faults"] else 0

@@ -93,6 +93,7 @@ def _pack_targeting(p: np.void, rig: Rig, order: np.ndarray) -> None:
     p["modes"]["framing_down"] = targeting.framing_down_deg * DEG
     p["modes"]["bandwidth_hand"] = 2.0 * math.pi * targeting.bandwidth_hand_hz
     p["modes"]["bandwidth_track"] = 2.0 * math.pi * targeting.bandwidth_track_hz
+    p["modes"]["accel_share"] = 0.5
     p["profile"]["max_rate"] = limits.max_rate_deg_s * DEG
     p["profile"]["max_accel"] = limits.max_accel_deg_s2 * DEG
     p["profile"]["max_jerk"] = limits.max_jerk_deg_s3 * DEG

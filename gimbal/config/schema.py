@@ -227,7 +227,7 @@ class Targeting(Section):
     framing_right_deg: Annotated[float, Field(ge=-45, le=45)] = 0.0  # subject this far right of the centre
     framing_down_deg: Annotated[float, Field(ge=-45, le=45)] = 0.0
     bandwidth_hand_hz: Annotated[float, Field(gt=0, le=20)] = 2.5  # how hard the setpoint pursues the operator
-    bandwidth_track_hz: Annotated[float, Field(gt=0, le=20)] = 1.2  # and a goal made of fixes
+    bandwidth_track_hz: Annotated[float, Field(gt=0, le=20)] = 0.65  # and a goal made of fixes and boxes
     coast_s: Positive = 3.0
     lost_s: Positive = 8.0
 

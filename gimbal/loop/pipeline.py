@@ -43,7 +43,7 @@ from gimbal.sensors.imu import IMU_PARAMS, IMU_STATE, measure_imu
 from gimbal.targeting.arbiter import ARBITER_PARAMS, ARBITER_STATE, arbitrate
 from gimbal.targeting.modes import MODES_PARAMS, MODES_STATE, choose_goal, modes_turn, pursuit
 from gimbal.targeting.profile import PROFILE_PARAMS, PROFILE_STATE, profile, profile_reset, profile_turn
-from gimbal.targeting.tracker import TRACKER_PARAMS, TRACKER_STATE, track
+from gimbal.targeting.tracker import TRACKER_PARAMS, TRACKER_STATE, track, tracker_turned
 
 PARAMS = np.dtype(
     [
@@ -219,9 +219,12 @@ def step(params, state, sense, inbox, command, row):
         profile_turn(s["profile"], load4(s["pointing"]["snap_N"]))
         modes_turn(s["modes"], load4(s["pointing"]["snap_N"]))
 
+    if nav["heading_step"] != 0.0 or s["pointing"]["snapped"]:
+        tracker_turned(s["tracker"])
+
     # targeting: who asks for what, where the target will be, and a setpoint without jumps
     arbitrate(p["arbiter"], s["arbiter"], now_ns, r["inbox"])
-    track(p["tracker"], s["tracker"], r["sense"], nav, now_ns + p["act_delay_ns"], target)
+    track(p["tracker"], s["tracker"], r["sense"], nav, q_NC, now_ns + p["act_delay_ns"], target)
     r["target"] = target
     # SAFETY: the state machine, before anything is commanded
     supervise_state(
@@ -237,6 +240,7 @@ def step(params, state, sense, inbox, command, row):
             s["profile"],
             load4(goal["q_NC_goal"]),
             load3(goal["rate_goal_C"]),
+            load3(goal["accel_goal_C"]),
             pursuit(p["modes"], goal["mode"]),
             dt_s,
         )

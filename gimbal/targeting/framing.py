@@ -7,6 +7,8 @@ import math
 from gimbal.kernels.build import kernel
 from gimbal.kernels.quat import add3, cross3, norm3, q_level, q_rotate, q_unrotate, scale3
 
+STEP_S = 0.005
+
 
 @kernel
 def boresight_for(line_of_sight_N, right, down):
@@ -42,8 +44,16 @@ def level_rate_N(line_of_sight_N, los_rate_N):
 
 
 @kernel
-def level_goal(line_of_sight_N, los_rate_N, right, down):
-    """Attitude q_NC and rate in C of a level camera framing line_of_sight_N at the offset (right, down)."""
+def level_goal(line_of_sight_N, los_rate_N, los_acc_N, right, down):
+    """Attitude q_NC, rate and acceleration in C of a level camera framing line_of_sight_N at the offset (right, down).
+
+    The acceleration is the level frame's own, by the difference of its rate over STEP_S of the line of sight's motion.
+    """
     x = boresight_for(line_of_sight_N, right, down)
     q = q_level(x, 0.0)
-    return q, q_unrotate(q, level_rate_N(x, los_rate_N))
+    rate_N = level_rate_N(x, los_rate_N)
+    next_x = add3(x, scale3(cross3(los_rate_N, x), STEP_S))
+    next_x = scale3(next_x, 1.0 / max(norm3(next_x), 1e-9))
+    next_N = level_rate_N(next_x, add3(los_rate_N, scale3(los_acc_N, STEP_S)))
+    accel_N = scale3(add3(next_N, scale3(rate_N, -1.0)), 1.0 / STEP_S)
+    return q, q_unrotate(q, rate_N), q_unrotate(q, accel_N)

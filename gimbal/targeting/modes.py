@@ -21,6 +21,7 @@ from gimbal.kernels.quat import (
     q_mul,
     q_rotate,
     q_unrotate,
+    scale3,
     store3,
     store4,
     sub3,
@@ -36,6 +37,7 @@ MODES_PARAMS = np.dtype(
         ("framing_down", "f8"),
         ("bandwidth_hand", "f8"),  # rad/s, profile pursuit for attitude goals
         ("bandwidth_track", "f8"),  # rad/s, for goals made of fixes
+        ("accel_share", "f8"),  # of the line of sight's acceleration that is fed forward: half of it is noise
     ],
     align=True,
 )
@@ -104,15 +106,19 @@ def choose_goal(p, s, arbiter, nav, target, q_now, dt_s, goal):
     goal["joint_space"] = 0
     store3(goal["joint_goal"], (0.0, 0.0, 0.0))
     rate = (0.0, 0.0, 0.0)
+    accel = (0.0, 0.0, 0.0)
     if mode == Mode.TRACK:
-        q, rate = level_goal(
+        q, rate, accel = level_goal(
             load3(target["los_N"]),
             load3(target["los_rate_N"]),
+            scale3(load3(target["los_acc_N"]), p["accel_share"]),
             p["framing_right"] + arbiter["trim"][0],
             p["framing_down"] + arbiter["trim"][1],
         )
     elif mode == Mode.POINT:
-        q, rate = level_goal(sub3(load3(arbiter["point_N"]), load3(nav["pos_N_est"])), (0.0, 0.0, 0.0), 0.0, 0.0)
+        q, rate, accel = level_goal(
+            sub3(load3(arbiter["point_N"]), load3(nav["pos_N_est"])), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0.0, 0.0
+        )
     elif mode == Mode.STOW or mode == Mode.HOME:
         joints = load3(p["stow"]) if mode == Mode.STOW else (0.0, 0.0, 0.0)
         goal["joint_space"] = 1
@@ -127,6 +133,7 @@ def choose_goal(p, s, arbiter, nav, target, q_now, dt_s, goal):
         q = load4(s["q_hold"])
     store4(goal["q_NC_goal"], q)
     store3(goal["rate_goal_C"], rate)
+    store3(goal["accel_goal_C"], accel)
 
 
 @kernel

@@ -48,8 +48,8 @@ def _clip_norm(v, limit):
 
 
 @kernel
-def profile(p, s, q_goal, rate_goal_C, bandwidth, dt_s):
-    """Advance the setpoint by dt_s towards q_goal (q_NC), which turns at rate_goal_C (in the goal's own axes).
+def profile(p, s, q_goal, rate_goal_C, accel_goal_C, bandwidth, dt_s):
+    """Advance the setpoint by dt_s towards q_goal (q_NC), which turns at rate_goal_C and accel_goal_C (goal's axes).
 
     ``bandwidth`` (rad/s) is how hard it pursues: low for noisy goals, high for the operator's hand.
     """
@@ -67,7 +67,12 @@ def profile(p, s, q_goal, rate_goal_C, bandwidth, dt_s):
         want = (want[0] + k * err[0], want[1] + k * err[1], want[2] + k * err[2])
     want, limited = _clip_norm(want, p["max_rate"])
     k = 2.0 * bandwidth
-    accel = (k * (want[0] - rate[0]), k * (want[1] - rate[1]), k * (want[2] - rate[2]))
+    ahead = q_rotate(q_err, accel_goal_C)
+    accel = (
+        k * (want[0] - rate[0]) + ahead[0],
+        k * (want[1] - rate[1]) + ahead[1],
+        k * (want[2] - rate[2]) + ahead[2],
+    )
     accel, _ = _clip_norm(accel, p["max_accel"])
     old = load3(s["accel_C"])
     step = (accel[0] - old[0], accel[1] - old[1], accel[2] - old[2])

@@ -45,7 +45,7 @@ def add_packed(params, state, m):
     new["t"] = t - s["epoch_s"]
     for i in range(6):
         new["z"][i] = m[5 + i]
-    new["std"][0], new["std"][1] = m[11], m[12]
+    new["std"][0], new["std"][1], new["std"][2] = m[11], m[12], 0.0
     for i in range(3):
         new["camera_N"][i] = m[13 + i]
     status = admit(p, s, m[3] - s["epoch_s"])

@@ -37,7 +37,7 @@ def copy_filter(src, dst):
     dst["t"], dst["n"], dst["frame"], dst["drag"] = src["t"], src["n"], src["frame"], src["drag"]
     dst["fix_t"], dst["use_t"] = src["fix_t"], src["use_t"]
     dst["bad_fix"], dst["bad_fix_t"], dst["bad_vel"] = src["bad_fix"], src["bad_fix_t"], src["bad_vel"]
-    dst["bad_bearing"] = src["bad_bearing"]
+    dst["bad_bearing"], dst["bearing_t"], dst["heading_std"] = src["bad_bearing"], src["bearing_t"], src["heading_std"]
 
 
 @kernel
@@ -57,6 +57,7 @@ def store_checkpoint(f, c):
         a[12 + i] = f["offset"][i]
     for i in range(9):
         a[15 + i] = f["last_z"][i]
+    a[24], a[25] = f["bearing_t"], f["heading_std"]
 
 
 @kernel
@@ -77,6 +78,7 @@ def load_checkpoint(c, f):
         f["offset"][i] = a[12 + i]
     for i in range(9):
         f["last_z"][i] = a[15 + i]
+    f["bearing_t"], f["heading_std"] = a[24], a[25]
 
 
 @kernel
@@ -160,7 +162,7 @@ def is_sound(p, m):
     z = m["z"]
     std = m["std"]
     fix = m["kind"] != BEARING
-    ok = math.isfinite(m["t"]) and std[0] > 0.0 and std[1] >= 0.0 and math.isfinite(std[0] + std[1])
+    ok = math.isfinite(m["t"]) and std[0] > 0.0 and std[1] >= 0.0 and math.isfinite(std[0] + std[1] + std[2])
     size, speed2 = 0.0, 0.0
     for i in range(3):
         ok = ok and math.isfinite(z[i] + z[3 + i] + m["camera_N"][i])
@@ -225,7 +227,7 @@ def insert(p, s, k):
         m["z"][i] = new["z"][i]
     for i in range(3):
         m["camera_N"][i] = new["camera_N"][i]
-    m["std"][0], m["std"][1] = new["std"][0], new["std"][1]
+        m["std"][i] = new["std"][i]
 
 
 @kernel

@@ -185,8 +185,15 @@ def propagate_covariance(p, f, dt):
             for j in range(n):
                 P[j, i] *= e
             P[i, i] += (1.0 - e * e) * std * std
-    if n == 16:
+    if n > 12:
         P[15, 15] += p["delay_walk_s"] * p["delay_walk_s"] * dt
+        e = math.exp(-dt / p["heading_tau_s"])
+        x[16] *= e
+        for j in range(n):
+            P[16, j] *= e
+        for j in range(n):
+            P[j, 16] *= e
+        P[16, 16] += (1.0 - e * e) * f["heading_std"] * f["heading_std"]
 
 
 @kernel

@@ -18,10 +18,10 @@ def predict(p, f, t, out, rows):
     for i in range(n):
         x[i] = f["x"][i]
     # The stamps of beacon and camera differ by d: it is put down to the beacon, the likelier to lag.
-    dt = t - f["t"] + (x[15] if n == 16 else 0.0)
+    dt = t - f["t"] + (x[15] if n > 12 else 0.0)
     propagate_mean(p, x, f["frame"], f["drag"], dt)
     for i in range(3):
-        out["pos_N"][i] = x[i] - (x[12 + i] if n == 16 else 0.0)
+        out["pos_N"][i] = x[i] - (x[12 + i] if n > 12 else 0.0)
         out["vel_N"][i] = x[3 + i]
         out["acc_N"][i] = x[6 + i]
     predict_covariance(p, f, max(dt, 0.0), out, rows)
@@ -36,7 +36,7 @@ def predict_covariance(p, f, dt, out, rows):
     C = out["cov_N"]
     P = f["P"]
     n = f["n"]
-    b = 1.0 if n == 16 else 0.0
+    b = 1.0 if n > 12 else 0.0
     f12, f02, f22, q00, q01, q02, q11, q12, q22 = singer(memory(p, f["frame"]), dt)
     for i in range(3):
         v, a = b * x[3 + i], b * x[6 + i]

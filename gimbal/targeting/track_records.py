@@ -1,13 +1,14 @@
 """The tracker's parameters, state and prediction as records, and how they are filled. Units SI and rad, frame N.
 
-The filter's state, x (16,), is
+The filter's state, x (17,), is
   0-2    p_s  position in the beacon's own view: its receiver's bias and its hidden delay included, m
   3-5    v    rate of p_s, m/s
   6-8    a    acceleration, m/s²
   9-11   w    Doppler velocity less v, m/s: the position error of a receiver drifts by 0.1 m/s, its Doppler does not
   12-14  b    position bias of the beacon's receiver against the camera's, m
   15     d    how much later than stamped the beacon is, beyond what the camera is, s
-so a fix measures p_s and v + w and only bearings see b and d: the subject is at p_s(t + d) - b. Until the first
+  16     h    heading error of the attitude that turns bearings into N, rad: u_measured = Rz(h) u
+so a fix measures p_s and v + w and only bearings see b, d and h: the subject is at p_s(t + d) - b. Until the first
 bearing the filter is thereby exactly one of the leading twelve states, and only these are computed.
 """
 
@@ -18,10 +19,10 @@ import math
 
 import numpy as np
 
-N_X = 16
+N_X = 17
 N_FIXES = 12  # the states that fixes alone move
-MEASUREMENTS = 160  # stored: 2 s of 25 Hz fixes and 50 Hz bearings
-DENSE, SPARSE = 8, 12  # checkpoints: the newest steps, and one every SPARSE_S
+MEASUREMENTS = 152  # stored: 2 s of 25 Hz fixes and 50 Hz bearings
+DENSE, SPARSE = 8, 11  # checkpoints: the newest steps, and one every SPARSE_S
 CHECKPOINTS = DENSE + SPARSE
 POSES = 80  # camera attitudes kept, one every POSE_S
 PACKED = N_X * (N_X + 1) // 2
@@ -59,7 +60,7 @@ MEASUREMENT = np.dtype(
         ("has_vel", "i4"),
         ("decision", "i4"),  # Status
         ("z", "f8", 6),  # fix: position, velocity; bearing: unit vector in N, 0
-        ("std", "f8", 2),  # fix: m, m/s; bearing: rad, camera position m
+        ("std", "f8", 3),  # fix: m, m/s, 0; bearing: rad, camera position m, heading of its attitude rad
         ("camera_N", "f8", 3),
     ],
     align=True,
@@ -70,11 +71,13 @@ FILTER = np.dtype(
         ("t", "f8"),
         ("x", "f8", N_X),
         ("P", "f8", (N_X, N_X)),
-        ("n", "i8"),  # states in use: 0 before the first fix, N_FIXES, or N_X after the first bearing
+        ("n", "i8"),  # states in use: 0 before the first measurement, N_FIXES, or N_X after the first bearing
         ("frame", "f8"),  # 0..1, how far the velocity is known well enough for the velocity frame
         ("drag", "f8"),  # slow drag over v², 1/m
         ("fix_t", "f8"),  # newest fix used
         ("use_t", "f8"),  # newest measurement used
+        ("bearing_t", "f8"),  # newest bearing used
+        ("heading_std", "f8"),  # rad, of the attitude of the bearings
         ("bad_fix", "f8"),  # fixes gated in a row
         ("bad_fix_t", "f8"),  # time of the first of them
         ("bad_vel", "f8"),
@@ -99,7 +102,7 @@ CHECKPOINT = np.dtype(
         ("x", "f8", N_X),
         ("P", "f8", PACKED),
         ("n", "i8"),
-        ("aux", "f8", 24),
+        ("aux", "f8", 26),
     ],
     align=True,
 )
@@ -140,6 +143,9 @@ TRACKER_STATE = np.dtype(
         ("pose_n", "i8"),
         ("fix_seen_ns", "i8"),  # newest beacon fix taken from SENSE
         ("bearing_seen_ns", "i8"),
+        ("camera_acc", "f8", 3),
+        ("nav_t", "f8"),
+        ("dt_s", "f8"),
         ("fix_status", "i8"),
         ("last_slot", "i8"),  # of the newest measurement
         ("count", "i8", 8),  # measurements by Status
@@ -199,12 +205,18 @@ PARAMETERS: dict[str, tuple[float, str]] = {
     "bias_tau_s": (300.0, "s"),
     "delay_std_s": (0.03, "s, beacon's hidden delay against the camera's, 1 sigma"),
     "delay_walk_s": (0.0005, "s per root s"),
+    "heading_tau_s": (20.0, "s, heading error of the bearings' attitude"),
     "delay_common_std_s": (0.01, "s, what both may have in common: never observable, widens the covariance"),
     # gates
     "gate_pos": (100.0, "normalised squared innovation, 3 degrees of freedom"),
     "gate_vel": (300.0, "3 degrees of freedom"),
     "wander_nis": (2.0, "squared position error beyond this many expected is the receiver's wander"),
     "gate_bearing": (20.0, "2 degrees of freedom"),
+    "bias_most": (5.0, "prior standard deviations: a bias beyond is a wrong lock, and all biases begin anew"),
+    "bearings_bad": (20.0, "bearings gated in a row, after which the biases begin anew"),
+    "camera_acc_hz": (15.0, "rad/s, corner under which the camera's acceleration is its path's"),
+    "camera_range_m": (40.0, "m, range assumed where bearings come before the first fix"),
+    "bearing_fresh_s": (0.5, "s without a bearing until the camera counts as blind"),
     "reacquire_s": (0.5, "s that gated fixes must agree before the track jumps to them"),
     "agree_m": (4.0, "m, gated fixes agree within this"),
 }
@@ -243,6 +255,7 @@ def tracker_reset(params: np.ndarray, state: np.ndarray) -> None:
         s[name] = np.zeros((), TRACKER_STATE)[name]
     s["free"] = np.arange(MEASUREMENTS)
     for name in ("work", "served"):
-        s[name]["t"] = s[name]["fix_t"] = s[name]["use_t"] = -math.inf
+        for field in ("t", "fix_t", "use_t", "bearing_t"):
+            s[name][field] = -math.inf
     s["sparse_t"] = -math.inf
     s["last_slot"] = -1

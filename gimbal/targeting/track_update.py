@@ -10,27 +10,12 @@ from __future__ import annotations
 import math
 
 from gimbal.kernels.build import kernel
-from gimbal.kernels.quat import cross3, norm3, scale3
+from gimbal.targeting.track_bearing import take_bearing, take_gain
 from gimbal.targeting.track_motion import propagate
 
 ACCEPTED, GATED = 0, 1
 NOISE_STEP_S = 0.35
 FIX = 1
-
-
-@kernel
-def take_gain(f, c, innovation, weight):
-    """One scalar measurement: c = P h (16,), weight = 1 / innovation variance."""
-    x = f["x"]
-    P = f["P"]
-    n = f["n"]
-    for i in range(n):
-        g = c[i] * weight
-        x[i] += g * innovation
-        for j in range(i + 1):
-            m = P[i, j] - g * c[j]
-            P[i, j] = m
-            P[j, i] = m
 
 
 @kernel
@@ -68,9 +53,9 @@ def start(p, f, m):
     """Begin a track at fix m, with the doubt of the first second."""
     x = f["x"]
     P = f["P"]
-    for i in range(16):
+    for i in range(17):
         x[i] = 0.0
-        for j in range(16):
+        for j in range(17):
             P[i, j] = 0.0
     has_vel = m["has_vel"] != 0
     std = p["fix_pos_std_m"] if has_vel else p["plain_share"] * m["std"][0]
@@ -88,7 +73,8 @@ def start(p, f, m):
     f["n"] = 12
     f["frame"] = 1.0 if has_vel else 0.0
     f["drag"] = 0.0
-    f["bad_fix"] = f["bad_vel"] = f["bad_bearing"] = f["bad_fix_t"] = 0.0
+    f["bad_fix"] = f["bad_vel"] = f["bad_bearing"] = f["bad_fix_t"] = f["heading_std"] = 0.0
+    f["bearing_t"] = -1e300
 
 
 @kernel
@@ -241,101 +227,45 @@ def take_fix(p, f, m):
 
 
 @kernel
-def bearing_row(f, n, u, r, delay, row, c):
-    """Row of n·u over the state (p_s, v, b, d) in row, P row in c; returns row P row."""
-    x = f["x"]
+def start_from_bearing(p, f, m):
+    """Begin a track where no fix has come: at an assumed range, moving as the camera does (m["z"], last three)."""
+    start(p, f, m)
+    r = p["camera_range_m"]
+    across2, along2 = (r * max(m["std"][0], 0.005)) ** 2, (0.5 * r) ** 2
     P = f["P"]
-    nu = n[0] * u[0] + n[1] * u[1] + n[2] * u[2]
-    along = 0.0
     for i in range(3):
-        g = (n[i] - nu * u[i]) / r
-        row[i] = g
-        row[3 + i] = g * delay
-        row[6 + i] = 0.0
-        row[9 + i] = 0.0
-        row[12 + i] = -g
-        along += g * x[3 + i]
-    row[15] = along
-    s = 0.0
-    for i in range(16):
-        a = 0.0
-        for j in range(16):
-            a += P[i, j] * row[j]
-        c[i] = a
-        s += row[i] * a
-    return s
+        f["x"][i] = m["camera_N"][i] + r * m["z"][i]
+        f["x"][3 + i] = m["z"][3 + i]
+        for j in range(3):
+            P[i, j] = (along2 - across2) * m["z"][i] * m["z"][j] + (across2 if i == j else 0.0)
+        P[3 + i, 3 + i] = 64.0
+    f["fix_t"] = f["last_z_t"] = -1e300
+    f["frame"] = 0.0
+    f["bearing_t"] = m["t"]
 
 
 @kernel
-def begin_biases(p, f):
-    """The first bearing: bias and delay join the states with what is known of them beforehand."""
-    P = f["P"]
-    for i in range(12, 16):
-        f["x"][i] = 0.0
-        for j in range(16):
-            P[i, j] = P[j, i] = 0.0
-        std = p["delay_std_s"] if i == 15 else (p["bias_v_m"] if i == 14 else p["bias_h_m"])
-        P[i, i] = std * std
-    f["n"] = 16
-
-
-@kernel
-def take_bearing(p, f, m):
-    """Camera bearing m into filter f, already at its time: two scalars across the measured line of sight."""
-    if f["n"] == 12:
-        begin_biases(p, f)
-    x = f["x"]
-    delay = x[15]
-    d = (
-        x[0] + delay * x[3] - x[12] - m["camera_N"][0],
-        x[1] + delay * x[4] - x[13] - m["camera_N"][1],
-        x[2] + delay * x[5] - x[14] - m["camera_N"][2],
-    )
-    r = max(norm3(d), 1.0)
-    u = scale3(d, 1.0 / r)
-    z = (m["z"][0], m["z"][1], m["z"][2])
-    if z[0] * u[0] + z[1] * u[1] + z[2] * u[2] < 0.3:
-        return GATED
-    n1 = cross3(z, (0.0, 0.0, 1.0) if abs(z[2]) < 0.9 else (1.0, 0.0, 0.0))
-    n1 = scale3(n1, 1.0 / norm3(n1))
-    n2 = cross3(z, n1)
-    blur = (p["box_size_m"] ** 2 + m["std"][1] ** 2) / (r * r)
-    variance = max(m["std"][0], p["bearing_floor_rad"]) ** 2 + blur
-    row, c1, c2 = f["row"], f["gain1"], f["gain2"]
-    s11 = bearing_row(f, n1, u, r, delay, row, c1) + variance
-    s22 = bearing_row(f, n2, u, r, delay, row, c2) + variance
-    s12 = 0.0
-    for i in range(16):
-        s12 += row[i] * c1[i]
-    i1 = -(n1[0] * u[0] + n1[1] * u[1] + n1[2] * u[2])
-    i2 = -(n2[0] * u[0] + n2[1] * u[1] + n2[2] * u[2])
-    share = s12 / s11
-    i2 -= share * i1
-    s22 -= share * s12
-    wide = 1.0 + 0.25 * f["bad_bearing"]
-    if i1 * i1 / s11 + i2 * i2 / s22 > p["gate_bearing"] * wide * wide:
-        f["bad_bearing"] += 1.0
-        return GATED
-    f["bad_bearing"] = 0.0
-    for i in range(16):
-        c2[i] -= share * c1[i]
-    first = 1.0 / s11
-    take_gain(f, c1, i1, first)
-    take_gain(f, c2, i2, 1.0 / s22)
-    f["use_t"] = m["t"]
-    return ACCEPTED
+def begin(p, f, m):
+    """A new track from a fix, or from the bearing of a camera that knows its own motion."""
+    if m["kind"] == FIX:
+        start(p, f, m)
+    else:
+        start_from_bearing(p, f, m)
 
 
 @kernel
 def take(p, f, m):
     """Advance filter f to measurement m and take it in. Returns the decision (Status)."""
     if f["n"] == 0:
-        if m["kind"] != FIX:
-            return GATED  # nothing yet that a bearing could belong to
-        start(p, f, m)
+        if m["kind"] != FIX and m["has_vel"] == 0:
+            return GATED  # a camera whose motion nobody knows
+        begin(p, f, m)
         return ACCEPTED
-    if m["kind"] == FIX and m["t"] - f["use_t"] > p["lost_s"]:
-        start(p, f, m)  # dropped: begin afresh
+    if m["t"] - f["use_t"] > p["lost_s"] and (m["kind"] == FIX or m["has_vel"] != 0):
+        begin(p, f, m)  # dropped: begin afresh
+        return ACCEPTED
+    if m["kind"] == FIX and f["fix_t"] < -1e299:
+        start(p, f, m)  # until now the camera alone, at a range that was only assumed
         return ACCEPTED
     propagate(p, f, m["t"])
     if m["kind"] == FIX:

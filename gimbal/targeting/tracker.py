@@ -9,7 +9,21 @@ from __future__ import annotations
 import math
 
 from gimbal.kernels.build import kernel
-from gimbal.kernels.quat import cross3, load3, load4, norm3, q_normalize, q_rotate, scale3, store3, sub3
+from gimbal.kernels.quat import (
+    cross3,
+    load3,
+    load4,
+    norm3,
+    q_conj,
+    q_log,
+    q_mul,
+    q_normalize,
+    q_rotate,
+    scale3,
+    store3,
+    sub3,
+)
+from gimbal.targeting.track_bearing import turned
 from gimbal.targeting.track_history import admit, run
 from gimbal.targeting.track_predict import predict
 from gimbal.targeting.track_records import (
@@ -28,11 +42,13 @@ POSE_S = 0.005  # the camera's attitude is kept this often: 0.4 s in all
 FIX, BEARING = 1, 2
 PENDING = 6
 NONE, TRACKING, COASTING, LOST = 0, 1, 2, 3
+FUSED, CAMERA, GNSS, PREDICTED = 1, 2, 3, 4  # TargetSource
 MIN_RANGE_M = 0.5
+G = 9.80665
 
 
 @kernel
-def remember_pose(s, nav, t):
+def remember_pose(s, nav, q_NC, t):
     """Keep the camera's pose at t (s since the epoch), if the last kept one is POSE_S old."""
     newest = s["pose"][(s["pose_next"] - 1) % POSES]
     if s["pose_n"] > 0 and t < newest["t"] + POSE_S and t >= newest["t"]:
@@ -40,7 +56,7 @@ def remember_pose(s, nav, t):
     c = s["pose"][s["pose_next"]]
     c["t"] = t
     for i in range(4):
-        c["q_NC"][i] = nav["q_NC_est"][i]
+        c["q_NC"][i] = q_NC[i]
     for i in range(3):
         c["pos_N"][i] = nav["pos_N_est"][i]
     s["pose_next"] = (s["pose_next"] + 1) % POSES
@@ -48,9 +64,15 @@ def remember_pose(s, nav, t):
 
 
 @kernel
-def pose_at(s, nav, nav_t, t):
+def tracker_turned(s):
+    """The attitude that control holds against jumped (north was found): bearings on their way can't be turned."""
+    s["pose_n"] = 0
+
+
+@kernel
+def pose_at(s, nav, q_NC, nav_t, t):
     """(found, q_NC, pos_N) of the camera at t (s since the epoch), between kept poses and the present one."""
-    q1, p1, t1 = load4(nav["q_NC_est"]), load3(nav["pos_N_est"]), nav_t
+    q1, p1, t1 = q_NC, load3(nav["pos_N_est"]), nav_t
     q, pos = q1, p1
     for k in range(s["pose_n"]):
         c = s["pose"][(s["pose_next"] - 1 - k) % POSES]
@@ -89,33 +111,36 @@ def fix_waits(s, sense):
 
 
 @kernel
-def bearing_waits(p, s, sense, nav, nav_t):
+def bearing_waits(p, s, sense, nav, q_NC, nav_t):
     """Has SENSE a bearing not seen before? It waits in ``incoming``, turned with the attitude at its exposure."""
     if sense["bearing_valid"] == 0 or sense["bearing_arrival_ns"] == s["bearing_seen_ns"]:
         return False
     s["bearing_seen_ns"] = sense["bearing_arrival_ns"]
     m = s["incoming"]
     m["kind"] = BEARING
-    m["has_vel"] = 0
+    m["has_vel"] = 1
     m["t"] = (sense["bearing_t_ns"] - s["epoch_ns"]) * 1e-9
-    found, q_NC, camera_N = pose_at(s, nav, nav_t, m["t"])
+    found, q, camera_N = pose_at(s, nav, q_NC, nav_t, m["t"])
     x, y = sense["bearing_xy"][0], sense["bearing_xy"][1]
-    los_N = q_rotate(q_NC, scale3((1.0, x, y), 1.0 / math.sqrt(1.0 + x * x + y * y)))
+    los_N = q_rotate(q, scale3((1.0, x, y), 1.0 / math.sqrt(1.0 + x * x + y * y)))
     for i in range(3):
         m["z"][i] = los_N[i]
-        m["z"][3 + i] = 0.0
+        m["z"][3 + i] = nav["vel_N_est"][i]
         m["camera_N"][i] = camera_N[i]
-    m["std"][0], m["std"][1] = sense["bearing_std"], p["rig_pos_std_m"]
-    if nav["valid"] == 0 or not found:
+    apart = q_log(q_mul(load4(nav["q_NC_est"]), q_conj(q_NC)))
+    tilt2 = nav["tilt_std"] ** 2 + 0.5 * (apart[0] ** 2 + apart[1] ** 2)
+    m["std"][0], m["std"][1] = math.sqrt(sense["bearing_std"] ** 2 + tilt2), p["rig_pos_std_m"]
+    m["std"][2] = math.sqrt(nav["heading_std"] ** 2 + apart[2] ** 2)
+    if nav["heading_valid"] == 0 or not found:
         m["t"] = -1e9  # no attitude kept for its time: too late to be of use
     return True
 
 
 @kernel
-def take_in(p, s, sense, nav, nav_t):
+def take_in(p, s, sense, nav, q_NC, nav_t):
     """Store this tick's new measurements."""
     for kind in range(FIX, BEARING + 1):
-        waits = fix_waits(s, sense) if kind == FIX else bearing_waits(p, s, sense, nav, nav_t)
+        waits = fix_waits(s, sense) if kind == FIX else bearing_waits(p, s, sense, nav, q_NC, nav_t)
         if waits:
             arrival = sense["beacon_arrival_ns"] if kind == FIX else sense["bearing_arrival_ns"]
             status = admit(p, s, (arrival - s["epoch_ns"]) * 1e-9)
@@ -125,50 +150,99 @@ def take_in(p, s, sense, nav, nav_t):
 
 
 @kernel
-def write_target(p, s, nav, nav_t, t_act, t_act_ns, target):
-    """TARGET from the served estimate: subject, line of sight and its rate from where the camera will then be."""
-    o = s["out"]
-    age = t_act - s["served"]["use_t"]
-    predict(p, s["served"], t_act - max(0.0, age - p["lost_s"]), o, 3)
-    pos, vel = load3(o["pos_N"]), load3(o["vel_N"])
-    store3(target["pos_N"], pos)
-    store3(target["vel_N"], vel)
-    store3(target["acc_N"], load3(o["acc_N"]))
-    camera_vel = load3(nav["vel_N_est"])
-    ahead = t_act - nav_t
-    camera = load3(nav["pos_N_est"])
-    camera = (camera[0] + ahead * camera_vel[0], camera[1] + ahead * camera_vel[1], camera[2] + ahead * camera_vel[2])
-    d = sub3(pos, camera)
+def line_of_sight(s, target, d, vel, acc):
+    """Direction, rate and acceleration of the line of sight along d (m), in the N of control's attitude."""
+    f = s["served"]
     r = norm3(d)
     target["range_m"] = r
-    if r > MIN_RANGE_M:  # nearer than that there is no line of sight to speak of: the last one stays
-        u = scale3(d, 1.0 / r)
-        store3(target["los_N"], u)
-        store3(target["los_rate_N"], scale3(cross3(u, sub3(vel, camera_vel)), 1.0 / r))
-    u = load3(target["los_N"])
+    if r <= MIN_RANGE_M:  # nearer than that there is no line of sight to speak of: the last one stays
+        return
+    c, sn = (math.cos(f["x"][16]), math.sin(f["x"][16])) if f["n"] > 12 else (1.0, 0.0)
+    u = scale3(d, 1.0 / r)
+    w = scale3(cross3(u, vel), 1.0 / r)
+    closing = 2.0 * (u[0] * vel[0] + u[1] * vel[1] + u[2] * vel[2]) / r
+    a = scale3(cross3(u, acc), 1.0 / r)
+    a = (a[0] - closing * w[0], a[1] - closing * w[1], a[2] - closing * w[2])
+    store3(target["los_N"], turned(u, c, sn))
+    store3(target["los_rate_N"], turned(w, c, sn))
+    store3(target["los_acc_N"], turned(a, c, sn))
+
+
+@kernel
+def doubt(p, s, nav, target):
+    """pos_std and los_std: what the estimate, the biases and the attitude leave open."""
+    o = s["out"]
+    f = s["served"]
     C = o["cov_N"]
+    u = load3(target["los_N"])
+    r = max(target["range_m"], MIN_RANGE_M)
     trace, along, largest = 0.0, 0.0, 0.0
     for i in range(3):
         trace += C[i, i]
         largest = max(largest, C[i, i])
         for j in range(3):
             along += u[i] * C[i, j] * u[j]
-    across = 0.5 * max(trace - along, 0.0) + p["rig_pos_std_m"] ** 2
-    attitude = 0.5 * (nav["tilt_std"] ** 2 + nav["heading_std"] ** 2)
+    across = max(trace - along, 0.0)
+    level2 = u[0] * u[0] + u[1] * u[1]
+    if f["n"] > 12:  # the camera has seen what beacon, rig and attitude are off by: what it left is in the covariance
+        T = o["half"]
+        turn = level2 * f["P"][16, 16] + 2.0 * (u[0] * T[1, 16] - u[1] * T[0, 16]) / r
+        heading2 = max(turn, 0.0)
+    else:
+        across += 2.0 * p["bias_h_m"] ** 2
+        largest += p["bias_v_m"] ** 2
+        heading2 = level2 * nav["heading_std"] ** 2
     target["pos_std"] = math.sqrt(max(largest, 0.0))
-    target["los_std"] = math.sqrt(across / max(r * r, MIN_RANGE_M**2) + attitude)
+    across += 2.0 * p["rig_pos_std_m"] ** 2
+    target["los_std"] = math.sqrt(0.5 * (across / (r * r) + heading2) + nav["tilt_std"] ** 2)
+
+
+@kernel
+def source_of(p, s, t_act):
+    """What the line of sight rests on now: SOURCE_*."""
+    f = s["served"]
+    camera = f["n"] > 12 and t_act - f["bearing_t"] < p["bearing_fresh_s"]
+    beacon = t_act - f["fix_t"] < p["coast_s"]
+    if camera:
+        return FUSED if beacon else CAMERA
+    return GNSS if beacon else PREDICTED
+
+
+@kernel
+def write_target(p, s, nav, q_NC, nav_t, t_act, t_act_ns, target):
+    """TARGET from the served estimate: subject, line of sight and its rate from where the camera will then be."""
+    o = s["out"]
+    age = t_act - s["served"]["use_t"]
+    predict(p, s["served"], t_act - max(0.0, age - p["lost_s"]), o, 3)
+    pos, vel, acc = load3(o["pos_N"]), load3(o["vel_N"]), load3(o["acc_N"])
+    store3(target["pos_N"], pos)
+    store3(target["vel_N"], vel)
+    store3(target["acc_N"], acc)
+    camera_vel = load3(nav["vel_N_est"])
+    ahead = t_act - nav_t
+    camera = load3(nav["pos_N_est"])
+    camera = (camera[0] + ahead * camera_vel[0], camera[1] + ahead * camera_vel[1], camera[2] + ahead * camera_vel[2])
+    force = q_rotate(q_NC, load3(nav["accel_C_meas"]))
+    for i in range(3):  # vibration is no path
+        a = force[i] + (G if i == 2 else 0.0)
+        s["camera_acc"][i] += p["camera_acc_hz"] * s["dt_s"] * (a - s["camera_acc"][i])
+    line_of_sight(s, target, sub3(pos, camera), sub3(vel, camera_vel), sub3(acc, load3(s["camera_acc"])))
+    doubt(p, s, nav, target)
     target["t_ns"] = t_act_ns
     target["age_s"] = age
+    target["source"] = source_of(p, s, t_act)
     target["status"] = LOST if age > p["lost_s"] else (COASTING if age > p["coast_s"] else TRACKING)
 
 
 @kernel
-def track(p, s, sense, nav, t_act_ns, target):
+def track(p, s, sense, nav, q_NC, t_act_ns, target):
     """One tick of the tracker.
 
     Args:
         p, s: records TRACKER_PARAMS, TRACKER_STATE (the state is changed).
         sense, nav: records SENSE, NAV of this tick.
+        q_NC: the attitude that control holds against: bearings are turned with it and the line of sight is given in
+            its N, so that what it is wrong by cancels in the picture.
         t_act_ns: the moment the command will act, on the clock of SENSE.
         target: record TARGET, written. ``los_rate_N`` is the angular velocity of the line of sight, u x du/dt.
     """
@@ -177,9 +251,11 @@ def track(p, s, sense, nav, t_act_ns, target):
         s["epoch_ns"] = sense["t_ns"]
     nav_ns = nav["t_ns"] if nav["t_ns"] != 0 else sense["t_ns"]
     nav_t = (nav_ns - s["epoch_ns"]) * 1e-9
-    take_in(p, s, sense, nav, nav_t)
-    if nav["valid"] != 0:
-        remember_pose(s, nav, nav_t)
+    s["dt_s"] = min(max(nav_t - s["nav_t"], 0.0), 0.01)
+    s["nav_t"] = nav_t
+    take_in(p, s, sense, nav, q_NC, nav_t)
+    if nav["heading_valid"] != 0:
+        remember_pose(s, nav, q_NC, nav_t)
     if run(p, s, STEPS_A_TICK) > 0 and s["fix_status"] == PENDING:
         decision = s["measurement"][s["last_slot"]]["decision"]
         if decision != PENDING:
@@ -189,4 +265,4 @@ def track(p, s, sense, nav, t_act_ns, target):
     if s["served"]["n"] == 0:
         target["status"] = NONE
         return
-    write_target(p, s, nav, nav_t, (t_act_ns - s["epoch_ns"]) * 1e-9, t_act_ns, target)
+    write_target(p, s, nav, q_NC, nav_t, (t_act_ns - s["epoch_ns"]) * 1e-9, t_act_ns, target)

@@ -20,14 +20,14 @@ def p():
     return p[0]
 
 
-def follow(p, goal_at, seconds, bandwidth=15.0, start=LEVEL):
+def follow(p, goal_at, seconds, bandwidth=15.0, start=LEVEL, accel_at=lambda t: (0.0, 0.0, 0.0)):
     """Setpoint attitude, rate, acceleration (n, ...) for goal_at(t) -> (q, rate_C)."""
     s = np.zeros(1, PROFILE_STATE)[0]
     profile_reset(s, start, (0.0, 0.0, 0.0))
     out = []
     for k in range(round(seconds / DT)):
         q, rate = goal_at((k + 1) * DT)
-        profile(p, s, q, rate, bandwidth, DT)
+        profile(p, s, q, rate, accel_at(k * DT), bandwidth, DT)
         out.append((s["q_NC_sp"].copy(), s["rate_C"].copy(), s["accel_C"].copy()))
     return [np.array(x) for x in zip(*out, strict=True)]
 
@@ -49,6 +49,20 @@ def test_a_jump_is_reached_within_limits_and_without_overshoot(p, size_deg):
     assert angle_to(q[0], LEVEL) < 2e-5 * size_deg * DEG + 1e-7  # no step at the start
     travelled = np.array([angle_to(x, LEVEL) for x in q[::10]])
     assert travelled.max() <= size_deg * DEG * 1.03
+
+
+def test_a_goal_that_speeds_up_is_followed_closer_with_its_acceleration_known(p):
+    accel = 20 * DEG
+
+    def goal(t):
+        return q_axis(2, 0.5 * accel * t * t), (0.0, 0.0, accel * t)
+
+    left = []
+    for known in (0.0, 1.0):
+        q, _, _ = follow(p, goal, 3.0, bandwidth=4.0, accel_at=lambda t, k=known: (0.0, 0.0, k * accel))
+        left.append(angle_to(q[-1], goal(3.0)[0]))
+    assert left[0] == pytest.approx(accel / 16.0, rel=0.1)  # a / bandwidth²
+    assert left[1] < 0.02 * left[0]
 
 
 def test_a_goal_that_turns_steadily_is_followed_without_lag(p):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gimbal.kernels.build import kernel
+from gimbal.kernels.quat import load4
 from gimbal.records import NAV, SENSE, TARGET, TargetStatus
 from gimbal.targeting.track_history import run
 from gimbal.targeting.tracker import STEPS_A_TICK, TRACKER_STATE, Status, default_params, track, tracker_reset
@@ -18,7 +19,7 @@ LEAD_NS = 3_000_000
 
 @kernel
 def tick(p, s, sense, nav, t_act_ns, target):
-    track(p[0], s[0], sense[0], nav[0], t_act_ns, target[0])
+    track(p[0], s[0], sense[0], nav[0], load4(nav[0]["q_NC_est"]), t_act_ns, target[0])
 
 
 @kernel
@@ -65,7 +66,7 @@ class Loop:
         sense[:] = np.zeros(1, SENSE)
         sense["t_ns"] = nav["t_ns"] = t_ns
         pos, vel, q = self.camera(t)
-        nav["valid"], nav["pos_N_est"], nav["vel_N_est"], nav["q_NC_est"] = 1, pos, vel, q
+        nav["valid"], nav["heading_valid"], nav["pos_N_est"], nav["vel_N_est"], nav["q_NC_est"] = 1, 1, pos, vel, q
         if fix is not False:
             p, v, _ = self.flight.at(fix)
             sense["beacon_valid"], sense["beacon_arrival_ns"] = 1, t_ns
@@ -105,7 +106,7 @@ def test_target_is_none_before_a_fix_and_finite_after():
     target = loop.target[0]
     assert target["status"] == TargetStatus.TRACKING and target["fix_status"] == Status.ACCEPTED
     assert target["t_ns"] == loop.sense["t_ns"][0] + LEAD_NS
-    assert 0.0 < target["age_s"] < 0.45 and 0.0 < target["pos_std"] < 1.0 and 0.0 < target["los_std"] < 0.1
+    assert 0.0 < target["age_s"] < 0.45 and 1.0 < target["pos_std"] < 3.0 and 0.0 < target["los_std"] < 0.1
     assert abs(np.linalg.norm(target["los_N"]) - 1.0) < 1e-12
     assert loop.los_error(4199) < 0.02
 

@@ -20,12 +20,13 @@ from typing import Any
 from gimbal.daemon import instance
 from gimbal.errors import GimbalError, UsageError
 from gimbal.loop.board import Board
+from gimbal.output import check_writable
 from gimbal.records import Mode
 
 VERBS = ("arm", "disarm", "stop", "ack", "mode", "rate", "status")
 MODES = {mode.name.lower(): mode for mode in Mode}
 ANSWER_S = 2.0
-STOP_ANSWER_S = 0.3
+STOP_ANSWER_S = 0.8  # longer than the desk waits for the loop (WAIT_S)
 MAX_RATE_DEG_S = 1000.0
 
 
@@ -137,6 +138,7 @@ def format_status(status: dict[str, Any]) -> str:
 def ctl_command(args: Namespace) -> int:
     """Send ``args.verb`` with ``args.values`` to the daemon of ``args.rig`` (None: the only one). 0 = accepted."""
     request = build_request(args.verb, list(args.values or []))
+    check_writable(getattr(args, "json", None), "--json")
     client = Client(instance.find_socket(_rig_name(args.rig)))
     try:
         answer = client.request(request)

@@ -21,6 +21,7 @@ from typing import Any
 from firmware_bridge import registry
 from firmware_bridge.emulators.line import make_line
 from firmware_bridge.emulators.pty_host import Host
+from firmware_bridge.errors import BridgeError
 from gimbal.config.load import load_rig, load_scenario
 from gimbal.config.schema import Rig
 from gimbal.emulated_board import PlantBoard
@@ -51,7 +52,7 @@ class Emulators:
         publish = self._open_truth(spec["truth"], rig) if spec.get("truth") else None
         period_ns = round(1e9 / rig.loop_rate_hz)
         # Everything slow comes before the plant's clock starts: making the motion, compiling, the first steps.
-        seed = spec.get("seed") or 1
+        seed = 1 if spec.get("seed") is None else spec["seed"]
         seconds = max(spec.get("seconds") or MOTION_S, scenario.seconds)
         motion = base_motion.make(scenario, seed, seconds, spec.get("track"))
         plant = partial(Plant, _paced(rig), scenario, seed=seed, motion=motion)
@@ -260,18 +261,20 @@ def emulate_command(args: Namespace) -> int:
         return serve(spec | {"seconds": getattr(args, "seconds", None)})
     except KeyboardInterrupt:
         return 0
+    except BridgeError as error:
+        raise UsageError(str(error)) from error
 
 
 def main() -> int:
     """``python -m gimbal.emulate SPEC``: the daemon's child."""
     spec = json.loads(sys.argv[1])
     realtime.die_with_parent(spec["parent"])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    realtime.leave_endings_to_parent()
     try:
         return serve(spec)
-    except GimbalError as error:
+    except (GimbalError, BridgeError) as error:
         print(error, file=sys.stderr, flush=True)
-        return error.exit_code
+        return getattr(error, "exit_code", 1)
 
 
 if __name__ == "__main__":

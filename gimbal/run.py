@@ -59,7 +59,7 @@ class Daemon:
         self.history = History(self.config.loop_rate_hz)
         self.truth: RingReader | None = None
         self.rt_line = ""
-        self.emulator_lost = False
+        self.emulator_lost = self.flying = False
         self.ended_in_fault = False
         self.boost = WorkerBoost()
         self.notifier = Notifier()
@@ -67,7 +67,7 @@ class Daemon:
 
     def run(self) -> dict[str, Any]:
         """Fly, and return the summary. Raises GimbalError when the loop can't be started or failed."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, self._on_signal)
         sys.setswitchinterval(0.0005)  # a STOP waits for the interpreter no longer than that
         with self.stack:
@@ -155,6 +155,10 @@ class Daemon:
 
     def _progress(self) -> None:
         """What takes long at a first start is said once a second."""
+        if self.signal:
+            raise GimbalError(f"ended by signal {self.signal} before the loop ran")
+        if not self.loop.running():
+            self._raise_loop_failure("did not start")
         now = time.monotonic()
         self._began = getattr(self, "_began", now)
         if self.board["phase"] != Phase.COMPILING or now < getattr(self, "_next_word", self._began + 1.5):
@@ -164,7 +168,7 @@ class Daemon:
         self.say(f"compiling kernels, first start only: {count} done, {now - self._began:.0f} s")
 
     def _raise_loop_failure(self, what: str) -> None:
-        if self.signal:
+        if self.signal and not self.flying:
             raise GimbalError(f"ended by signal {self.signal} before the loop ran")
         self.loop.join(2.0)
         if self.board["phase"] == Phase.FAILED:
@@ -188,6 +192,7 @@ class Daemon:
 
     def _fly(self) -> None:
         self.notifier.say("READY=1")
+        self.flying = True
         line = LiveLine(self.config, self.history, self.board)
         began = time.monotonic()
         next_line, next_arm = began + 1.0, began
@@ -262,9 +267,9 @@ class Daemon:
         """Disarm (a signal: STOP), see it take effect, then end the loop, which makes the rig safe in any case."""
         self.notifier.say("STOPPING=1")
         self.desk.handle({"verb": "stop" if self.signal else "disarm"}, os.getsid(0))
-        fault = 0 if self.last_row is None else int(self.last_row["health"]["fault"])
-        self.ended_in_fault = not self.signal and fault not in (0, Code.OPERATOR_STOP)
         self._drain()
+        fault = 0 if self.last_row is None else int(self.last_row["health"]["fault"])
+        self.ended_in_fault = fault not in (0, Code.OPERATOR_STOP)
         self.board["stop"] = 1
         self.loop.join(3.0)
         with contextlib.suppress(SharedMemoryError):

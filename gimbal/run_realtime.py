@@ -29,7 +29,7 @@ SWITCH_S = 1e-4  # the loop waits for no other thread of its process longer than
 
 def main() -> None:
     spec = json.loads(sys.argv[1])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent decides
+    realtime.leave_endings_to_parent()
     realtime.die_with_parent(spec["parent"])
     board = Board(instance.segment(spec["name"], "board"))
     signal.signal(signal.SIGTERM, lambda *_: board.__setitem__("stop", 1))

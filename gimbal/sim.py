@@ -10,7 +10,7 @@ from typing import Any
 from gimbal.config.load import CONFIGS, Loaded, load_rig, load_scenario
 from gimbal.config.scenario import Scenario
 from gimbal.errors import UsageError
-from gimbal.loop.lockstep import check_mode, check_seconds, half_frame, run_lockstep
+from gimbal.loop.lockstep import check_mode, check_seconds, check_seed, half_frame, run_lockstep
 from gimbal.output import check_writable, write_json
 from gimbal.render import check_render, render_run
 
@@ -73,6 +73,7 @@ def simulate(
                 mode=mode,
                 seed=seed,
                 log=args.log,
+                scenario=scenario,
                 controller=controller,
                 progress=_progress(f"{scenario.config.name} {controller} seed {seed}"),
                 keep=history,
@@ -126,6 +127,9 @@ def sim_command(args: argparse.Namespace) -> int:
         raise UsageError("Name one scenario, or give --all. For example: gimbal sim speedflight.")
     if args.seeds < 1:
         raise UsageError(f"--seeds {args.seeds} isn't a number of runs: give 1 or more.")
+    check_seed(args.seed)
+    if args.log and (args.all or args.seeds > 1):
+        raise UsageError("--log takes one run: leave out --all and --seeds, or --log.")
     for path, what in ((args.json, "--json"), (args.log, "--log"), (args.plot, "--plot")):
         check_writable(path, what)
     if args.all:

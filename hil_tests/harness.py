@@ -39,6 +39,16 @@ def wait_for(what: str, true: Callable[[], Any], seconds: float = PATIENCE_S) ->
     raise AssertionError(f"{what}: not within {seconds:g} s")
 
 
+def children(pid: int) -> list[int]:
+    """Child processes, theirs included."""
+    found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return found + [deeper for child in found for deeper in children(child)]
+
+
+def command_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+
+
 class Place:
     """A runtime folder, a rig file of its own name and a log folder: nothing is shared with another daemon."""
 

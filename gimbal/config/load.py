@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -14,7 +15,8 @@ from gimbal.config.scenario import Scenario
 from gimbal.config.schema import Rig
 from gimbal.errors import ConfigError
 
-CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
+_BESIDE = Path(__file__).resolve().parent.parent.parent / "configs"  # in a checkout
+CONFIGS = _BESIDE if _BESIDE.is_dir() else Path(sys.prefix) / "share/gimbal-host/configs"  # as installed
 Model = TypeVar("Model", bound=BaseModel)
 
 

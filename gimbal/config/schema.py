@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Real = Annotated[float, Field(allow_inf_nan=False)]
+MAX_SECTIONS = 4  # second-order sections in one joint's feedback torque
 Axis = Literal["roll", "pitch", "yaw"]
 Vec3 = tuple[Real, Real, Real]
 Positive3 = tuple[Positive, Positive, Positive]
@@ -28,10 +29,17 @@ class Joint(Section):
     min_deg: Annotated[float, Field(ge=-360, le=0)] = -180.0
     max_deg: Annotated[float, Field(ge=0, le=360)] = 180.0
     stow_deg: Annotated[float, Field(ge=-180, le=180)] = 0.0
-    soft_stop_deg: Annotated[float, Field(ge=0, le=30)] = 4.0  # the soft end-stop begins this far before the hard one
+    soft_stop_deg: Annotated[float, Field(gt=0, le=30)] = 4.0  # the soft end-stop begins this far before the hard one
     max_rate_deg_s: Annotated[float, Field(gt=0, le=2000)] = 700.0
     direction: Literal[-1, 1] = 1  # sign of the device's angle against ours
     zero_deg: Annotated[float, Field(ge=-360, le=360)] = 0.0  # device reading at our zero
+
+    @model_validator(mode="after")
+    def _stows_within_its_travel(self) -> Joint:
+        if not self.continuous and not self.min_deg <= self.stow_deg <= self.max_deg:
+            raise ValueError(f"stow_deg {self.stow_deg:g} lies outside min_deg {self.min_deg:g} to max_deg "
+                             f"{self.max_deg:g}: the joint would be driven into its end-stop")  # fmt: skip
+        return self
 
 
 class Joints(Section):
@@ -233,15 +241,22 @@ class Targeting(Section):
 
 
 class Safety(Section):
-    imu_predict_ms: Positive = 3.0
-    imu_hold_ms: Positive = 20.0
-    imu_safe_ms: Positive = 50.0
-    motor_safe_ms: Positive = 50.0
+    imu_predict_ms: Annotated[float, Field(gt=0, le=20)] = 3.0
+    imu_hold_ms: Annotated[float, Field(gt=0, le=100)] = 20.0
+    imu_safe_ms: Annotated[float, Field(gt=0, le=250)] = 50.0
+    motor_safe_ms: Annotated[float, Field(gt=0, le=250)] = 50.0
     device_watchdog_ms: Annotated[float, Field(ge=20, le=100)] = 50.0
     rate_command_expiry_ms: Annotated[float, Field(gt=0, le=250)] = 250.0
-    runaway_rate_deg_s: Positive = 900.0
+    runaway_rate_deg_s: Annotated[float, Field(gt=0, le=3000)] = 900.0
     safe_action: Literal["brake", "off"] = "brake"
     accept_no_watchdog: tuple[str, ...] = ()  # drivers without a device watchdog whose risk is accepted by name
+
+    @model_validator(mode="after")
+    def _steps_in_order(self) -> Safety:
+        if not self.imu_predict_ms < self.imu_hold_ms < self.imu_safe_ms:
+            raise ValueError("imu_predict_ms, imu_hold_ms and imu_safe_ms must grow in this order: first the estimate "
+                             "is carried on, then the joints are held, then the rig is made safe")  # fmt: skip
+        return self
 
 
 class Device(Section):
@@ -293,4 +308,17 @@ class Rig(Section):
     def _board_takes_no_torque(self) -> Rig:
         if self.inner_loop is not None and self.control.output == "torque":
             raise ValueError('a rig with [inner_loop] needs [control] output = "rate" or "angle", not torque')
+        return self
+
+    @model_validator(mode="after")
+    def _filters_fit(self) -> Rig:
+        lowpass = self.control.torque_lowpass_hz < 0.5 * self.loop_rate_hz
+        filters = [*(n.axis for n in self.control.notches), *(s.axis for s in self.control.shaping)]
+        for axis in ("roll", "pitch", "yaw"):
+            count = filters.count(axis) + lowpass
+            if count > MAX_SECTIONS:
+                raise ValueError(
+                    f"control: {axis} has {count} notches, shaping sections and torque low-pass; a joint has room for "
+                    f"{MAX_SECTIONS}: leave some out"
+                )
         return self

@@ -7,12 +7,15 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 MAX_CLIENTS = 32
 MAX_LINE = 4096
+IDLE_S = 60.0  # a client that says nothing for so long gives its place up
+HURRY_S = 0.2  # for the one line of a client for whom there is no place
 Handler = Callable[[Any, int], dict[str, Any]]
 
 
@@ -21,6 +24,7 @@ class ControlServer:
 
     def __init__(self, path: Path, handle: Handler) -> None:
         self.path, self.handle = path, handle
+        self._closed = False
         self._slots = threading.BoundedSemaphore(MAX_CLIENTS)
         path.unlink(missing_ok=True)  # left by a daemon that was killed: the rig's lock is ours
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -37,11 +41,25 @@ class ControlServer:
             try:
                 client, _ = self._socket.accept()
             except OSError:
-                return  # closed
+                if self._closed:
+                    return
+                time.sleep(0.01)  # out of descriptors, for example: STOP must work again after it
+                continue
+            client.settimeout(IDLE_S)
             if not self._slots.acquire(blocking=False):
-                client.close()
+                self._answer_once(client)
                 continue
             threading.Thread(target=self._serve, args=(client,), name="ctl client", daemon=True).start()
+
+    def _answer_once(self, client: socket.socket) -> None:
+        """All slots are taken: one line is still read, for it may be a STOP."""
+        client.settimeout(HURRY_S)
+        try:
+            with client:
+                line = client.recv(MAX_LINE)
+                client.sendall(json.dumps(self._answer(line, _peer(client))).encode() + b"\n")
+        except OSError:
+            pass
 
     def _serve(self, client: socket.socket) -> None:
         try:
@@ -62,6 +80,7 @@ class ControlServer:
         return self.handle(request, owner)
 
     def close(self) -> None:
+        self._closed = True
         self._socket.close()
         self.path.unlink(missing_ok=True)
 

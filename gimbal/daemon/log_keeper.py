@@ -29,6 +29,7 @@ class LogKeeper:
         self.paths: list[Path] = []
         self.lost = 0
         self._said = ""
+        self._given_up = False  # recording could not go on; flying can
         self._lost_before = 0
         self._start()
         status = self.process.wait_started(START_S)
@@ -72,6 +73,8 @@ class LogKeeper:
 
     def watch(self) -> None:
         """Called now and then: says a problem once; a recorder that was killed is started again, on a new file."""
+        if self._given_up:
+            return
         status = self.process.status()
         self.lost = self._lost_before + int(status["lost"])
         message = str(status["message"])
@@ -81,8 +84,12 @@ class LogKeeper:
         if not self._alive() and status["state"] != RecorderState.STOPPED and len(self.paths) <= RESTARTS:
             self.say(f"the recorder died; {self.path} is readable to within half a second; recording on in a new file")
             self._lost_before = self.lost
-            self.process.stop()
-            self._start()
+            try:
+                self.process.stop()
+                self._start()
+            except (GimbalError, OSError) as error:
+                self._given_up = True
+                self.say(f"recorder: {error} The loop flies on without a log.")
 
     def _alive(self) -> bool:
         try:

@@ -17,6 +17,7 @@ from gimbal.records import Mode
 
 MODES = [mode.name.lower() for mode in (Mode.OFF, Mode.LOCK, Mode.RATE, Mode.TRACK, Mode.STOW, Mode.HOME)]
 LOG_ROOM_MB = 50
+MAX_EMULATED_S = 3600.0  # its motion is made before the start and held in memory
 
 
 @dataclass
@@ -54,17 +55,23 @@ def check_options(args: Namespace) -> Options:
     if mode not in MODES:
         raise UsageError(f"--mode {mode!r} is not known: use one of {', '.join(MODES)}.")
     ports = check_ports(args.port or [], rig.config.devices)
+    seed = 1 if args.seed is None else args.seed
+    if seed < 0:
+        raise UsageError(f"--seed {seed} is no seed: give 0 or more.")
     return Options(
-        rig, scenario, track, 1 if args.seed is None else args.seed, bool(args.arm), mode, check_seconds(args.seconds),
+        rig, scenario, track, seed, bool(args.arm), mode, check_seconds(args.seconds, scenario is not None),
         check_log(args.log), ports, check_json(args.json),
     )  # fmt: skip
 
 
-def check_seconds(seconds: float | None) -> float | None:
+def check_seconds(seconds: float | None, emulated: bool = False) -> float | None:
     if seconds is None:
         return None
     if not math.isfinite(seconds) or seconds <= 0:
         raise UsageError(f"--seconds {seconds:g} is no length of time: give a positive number, or leave it out.")
+    if emulated and seconds > MAX_EMULATED_S:
+        raise UsageError(f"--seconds {seconds:g} with --emulate: a carrier's motion is made for at most "
+                         f"{MAX_EMULATED_S:g} s. Fly a shorter time.")  # fmt: skip
     return float(seconds)
 
 

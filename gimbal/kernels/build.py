@@ -69,12 +69,6 @@ def _forget_old(root: Path, keep: Path) -> None:
             pass
 
 
-def is_warm(folder: Path | None = None) -> bool:
-    """True if this version's kernels have been compiled before on this machine."""
-    folder = folder or Path(os.environ["NUMBA_CACHE_DIR"])
-    return any(folder.rglob("pipeline.step*.nbi"))
-
-
 CACHE_DIR = configure_cache()
 
 if "numba" in sys.modules:

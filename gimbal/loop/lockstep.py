@@ -21,6 +21,7 @@ from gimbal.records import COMMAND, INBOX, SENSE, TICK, Mode, Verb
 from gimbal.units import DEG
 
 MODES = {m.name.lower(): m for m in (Mode.OFF, Mode.LOCK, Mode.RATE, Mode.TRACK, Mode.STOW, Mode.HOME)}
+MAX_RUN_S = 3600.0  # a second of history and of the carrier's motion is half a megabyte
 START_NS = 1_000_000_000  # a run's clock starts here: times of samples before the first tick stay positive
 
 
@@ -32,7 +33,20 @@ def check_seconds(seconds: float) -> float:
     """
     if not (isinstance(seconds, (int, float)) and math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"--seconds {seconds!r} isn't a run: give a positive number of seconds, for example 60.")
+    if seconds > MAX_RUN_S:
+        raise UsageError(f"--seconds {seconds:g} is more than a run in memory can be: at most {MAX_RUN_S:g}.")
     return float(seconds)
+
+
+def check_seed(seed: int) -> int:
+    """Seed of a run.
+
+    Raises:
+        UsageError: negative.
+    """
+    if seed < 0:
+        raise UsageError(f"--seed {seed} is no seed: give 0 or more.")
+    return int(seed)
 
 
 def check_mode(mode: str) -> Mode:
@@ -53,21 +67,22 @@ def _note_truth(here: np.ndarray, truth: dict[str, Any]) -> None:
     here["target_pos_N"] = np.nan if target is None else target
 
 
-def _resolve(config: Any) -> tuple[RigConfig, str, str]:
-    """Rig config, scenario name and config hash of a rig or scenario given as object, Loaded, path or name."""
-    if isinstance(config, Loaded):
-        loaded = config
-    elif isinstance(config, (RigConfig, Scenario)):
-        loaded = Loaded(config, config.model_dump_json(), Path("."), "")
-    else:
+def _resolve(config: Any, scenario: Loaded[Scenario] | None) -> tuple[RigConfig, list[Loaded[Any]]]:
+    """Rig config of a rig or scenario given as object, Loaded, path or name; the files it came from, rig first."""
+    if isinstance(config, RigConfig):
+        return config, [Loaded(config, config.model_dump_json(), Path("."), ""), *([scenario] if scenario else [])]
+    if isinstance(config, Scenario):
+        config = Loaded(config, config.model_dump_json(), Path("."), "")
+    if not isinstance(config, Loaded):
         try:
-            loaded = load_rig(config)
+            config = load_rig(config)
         except UsageError:
-            loaded = load_scenario(config)
-    if isinstance(loaded.config, Scenario):
-        rig = load_rig(loaded.config.rig)
-        return rig.config, loaded.config.name, rig.hash + loaded.hash
-    return loaded.config, "", loaded.hash
+            config = load_scenario(config)
+    if isinstance(config.config, Scenario):
+        rig, scenario = load_rig(config.config.rig), config
+    else:
+        rig = config
+    return rig.config, [rig, *([scenario] if scenario else [])]
 
 
 def run_lockstep(
@@ -81,6 +96,7 @@ def run_lockstep(
     progress: Any = None,
     controller: str = "full",
     keep: list[Any] | None = None,
+    scenario: Loaded[Scenario] | None = None,
 ) -> dict[str, Any]:
     """Drive any object with the ``Rig`` protocol through the shipped tick.
 
@@ -96,6 +112,7 @@ def run_lockstep(
         progress: called with (ticks done, ticks in all) now and then, or None.
         controller: "full" or "pid" (no observer, no feed-forward but what a plain PID has).
         keep: a list that the run's HISTORY rows are appended to, or None.
+        scenario: where ``config`` is a rig: the scenario it is flown in, for the log and the result.
 
     Returns:
         The keys of docs/contract.md; values from truth are None where the rig has none.
@@ -109,7 +126,13 @@ def run_lockstep(
     from gimbal.loop.pipeline import new_state, step
 
     seconds, wanted = check_seconds(seconds), check_mode(mode)
-    rig_config, scenario, config_hash = _resolve(config)
+    rig_config, files = _resolve(config, scenario)
+    facts = {
+        "rig": rig_config.name,
+        "scenario": files[1].config.name if len(files) > 1 else "",
+        "config_hash": "".join(file.hash for file in files),
+        "seed": seed,
+    }
     if controller == "pid":
         rig_config = plain_pid(rig_config)
     params = pack_params(rig_config, start_armed=True)
@@ -123,7 +146,7 @@ def run_lockstep(
     truth_of = getattr(rig, "truth", None)
     history = np.zeros(ticks, HISTORY)
     faults: list[str] = []
-    writer = _open_log(log, rig_config, config, params, state, seed) if log else None
+    writer = _open_log(log, facts, rig_config, files, params, state) if log else None
     started = time.perf_counter()
     try:
         rig.open({"dt_s": dt_s, "seed": seed, "kinematic_order": list(rig_config.kinematic_order), "t0_ns": START_NS})
@@ -156,13 +179,10 @@ def run_lockstep(
             writer.close()
     elapsed = time.perf_counter() - started
     result: dict[str, Any] = {
-        "scenario": scenario,
-        "rig": rig_config.name,
+        **facts,
         "mode": mode,
         "seconds": ticks * dt_s,
-        "seed": seed,
         "ticks": ticks,
-        "config_hash": config_hash,
         "version": gimbal.__version__,
         "faults": faults,
         "realtime_factor": (ticks - 1) * dt_s / elapsed if ticks > 1 else None,
@@ -205,23 +225,20 @@ def plain_pid(rig: RigConfig) -> RigConfig:
     return rig.model_copy(update={"control": rig.control.model_copy(update={"observer_hz": 0.0, "feedforward": off})})
 
 
-def _open_log(log: str | Path, rig: RigConfig, config: Any, params: np.ndarray, state: np.ndarray, seed: int) -> Any:
+def _open_log(
+    log: str | Path,
+    facts: dict[str, Any],
+    rig: RigConfig,
+    files: list[Loaded[Any]],
+    params: np.ndarray,
+    state: np.ndarray,
+) -> Any:
     """The log of this run, with the State it starts from in it."""
     from gimbal.telemetry.log_writer import LogWriter
 
     texts = {"config.json": rig.model_dump_json(indent=1).encode()}
-    source: Any = config
-    if isinstance(source, (str, Path)):
-        try:
-            source = load_rig(source)
-        except UsageError:
-            source = load_scenario(source)
-    if isinstance(source, Loaded):
-        scenario = isinstance(source.config, Scenario)
-        texts["scenario.toml" if scenario else "rig.toml"] = source.text.encode()
-        if scenario:
-            texts["rig.toml"] = load_rig(source.config.rig).text.encode()
-    facts = {"rig": rig.name, "scenario": _resolve(config)[1], "config_hash": _resolve(config)[2], "seed": seed}
+    for name, file in zip(("rig.toml", "scenario.toml"), files):
+        texts[name] = file.text.encode()
     writer = LogWriter(log, facts, params=params, state_dtype=state.dtype, attachments=texts)
     writer.write_state(state)
     return writer

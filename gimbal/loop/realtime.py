@@ -183,6 +183,12 @@ def die_with_parent(parent_pid: int, number: int = signal.SIGTERM) -> None:
         raise SystemExit("the parent process is gone")
 
 
+def leave_endings_to_parent() -> None:
+    """Ctrl-C, Ctrl-\\ and a closed terminal reach the whole process group: the parent decides when a child ends."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def acquire(priority: int = FIFO_PRIORITY, cpu: int | None = None) -> Report:
     """Ask for everything the loop wants, in the calling thread: last before the loop, after every kernel is compiled
     and every buffer touched. Never raises; the report says what was granted."""

@@ -134,7 +134,3 @@ class InboxReader:
         self._record = record
         self._bytes = record.view(np.uint8).data
         self._longs = record.view(np.uint64).data
-
-    def orphaned(self) -> bool:
-        """True when the sending process has closed the inbox or died."""
-        return self._segment.closed()

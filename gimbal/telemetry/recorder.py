@@ -101,7 +101,8 @@ def run_recorder(job: Job) -> int:
     """
     ending: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: ending.append(1))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the daemon decides when to end
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):  # they reach the whole group: the daemon decides
+        signal.signal(number, signal.SIG_IGN)
     status = _Status(job.status)
     status.tell(RecorderState.STARTING)
     log = None

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hil_tests.harness import Daemon, Place
+from hil_tests.harness import Daemon, Place, children, command_of
 
 ROUNDS = 7
 
@@ -54,15 +54,6 @@ def start_and_end(cache: Path | None = None) -> tuple[float, float]:
         return json.loads(summary.read_text())["start_cpu_s"], memory
     finally:
         place.remove()
-
-
-def children(pid: int) -> list[int]:
-    found = [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return found + [deeper for child in found for deeper in children(child)]
-
-
-def command_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
 
 
 def proportional_mb(pid: int) -> float:

@@ -19,7 +19,7 @@ from gimbal.records import COMMAND, INBOX, SENSE, TICK, Mode
 from gimbal.rig.plant import PlantRig
 
 SECONDS, SETTLE_S, ROUNDS = 4.0, 2.0, 7
-QUIET_RATIO, FIX_RATIO = 4.0, 9.0  # measured 2.3 and 2.2; 5 and 15 us are 2.9 and 8.6 times the empty call
+QUIET_RATIO, FIX_RATIO = 3.2, 9.0  # measured 2.3 and 2.2; 5 and 15 us are 2.9 and 8.6 times the empty call
 
 
 @kernel

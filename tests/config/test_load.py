@@ -47,6 +47,15 @@ def test_the_hash_changes_with_the_text(edited):
         ('["yaw", "roll", "pitch"]', '["yaw", "yaw", "pitch"]', ["kinematic_order", "once each"]),
         ("mass_kg = 3.2", "mass_kg = nan", ["body.pitch.mass_kg"]),
         ("mass_kg = 3.2", "mass_kg = = 3", ["mine.toml", "TOML", "line"]),
+        ("[encoder]", "[safety]\nimu_hold_ms = 60.0\n[encoder]", ["imu_hold_ms", "grow in this order"]),
+        ("[encoder]", "[safety]\nimu_safe_ms = 1e5\n[encoder]", ["safety.imu_safe_ms", "100000", "250"]),
+        ("min_deg = -86.0", "min_deg = -86.0\nstow_deg = 120.0", ["joints.roll", "stow_deg", "end-stop"]),
+        ("min_deg = -86.0", "min_deg = -86.0\nsoft_stop_deg = 0.0", ["joints.roll.soft_stop_deg", "greater than 0"]),
+        (
+            "shaping = [",
+            "notches = [" + 9 * "{ axis = 'yaw', centre_hz = 40.0, width_hz = 5.0 }, " + "]\nshaping = [",
+            ["yaw has 12", "room for 4"],
+        ),
     ],
 )
 def test_bad_values_are_named(edited, old, new, words):

@@ -14,12 +14,14 @@ import socket
 import sys
 import time
 from argparse import Namespace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from firmware_bridge import registry
 from firmware_bridge.emulators.line import make_line
+from firmware_bridge.emulators.physics import HeldSticks, Sticks
 from firmware_bridge.emulators.pty_host import Host
 from firmware_bridge.errors import BridgeError
 from gimbal.config.load import load_rig, load_scenario
@@ -62,6 +64,7 @@ class Emulators:
         self.host = Host(self.folder, self._advance)
         self.axes = [PlantAxis(self.world, rig, axis) for axis in range(3)]
         self.imu: PlantImu | None = None
+        self.sticks = HeldSticks(Sticks())
         for name, device in rig.devices.items():
             if name not in spec.get("skip", ()):
                 self._add(name, device, rig)
@@ -89,6 +92,8 @@ class Emulators:
             physics = self.imu = PlantImu(self.world)
         elif entry.kind == "gimbal":
             physics = PlantBoard(self.world, rig, device.driver)
+        elif entry.kind == "radio":
+            physics = self.sticks
         elif entry.kind == "bearing":
             physics = PlantImage(self.world, rig)
         elif name in ("gnss", "beacon"):
@@ -118,7 +123,8 @@ class Breaker:
 
     unplug|replug DEVICE; stall|resume DEVICE (the device hangs); freeze|thaw DEVICE (an IMU repeats its last sample);
     corrupt|drop|duplicate|delay DEVICE SHARE (of bytes, of frames); fault AXIS CODE; stick|free AXIS (no torque);
-    reverse AXIS (torque acts the other way); heal (everything above undone); state (joints, one JSON object).
+    reverse AXIS (torque acts the other way); channel N VALUE (of the operator's radio, from 1; -1 to 1);
+    failsafe on|off (the radio's); heal (everything above undone); state (joints, one JSON object).
     """
 
     def __init__(self, emulators: Emulators) -> None:
@@ -177,6 +183,9 @@ class Breaker:
             else:
                 axis.stuck = verb == "stick"
             return None
+        if verb in ("channel", "failsafe"):
+            self._move_sticks(words)
+            return None
         wire = self.emulators.host.wires[words[1]]
         if verb == "unplug":
             wire.unplug(now)
@@ -192,6 +201,15 @@ class Breaker:
         else:
             raise ValueError(verb)
         return None
+
+    def _move_sticks(self, words: list[str]) -> None:
+        held = self.emulators.sticks
+        if words[0] == "failsafe":
+            held.held = replace(held.held, failsafe={"on": True, "off": False}[words[1]])
+            return
+        channel = list(held.held.channel)
+        channel[range(1, 17).index(int(words[1]))] = float(words[2])
+        held.held = replace(held.held, channel=tuple(channel))
 
     def _heal(self, now: int) -> None:
         for wire in self.emulators.host.wires.values():

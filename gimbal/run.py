@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from firmware_bridge import registry
+from firmware_bridge.errors import BridgeError
 from gimbal.daemon import instance
 from gimbal.daemon.children import Child
 from gimbal.daemon.console_line import LiveLine
@@ -100,6 +102,7 @@ class Daemon:
         self._await_devices()
         self._await(Phase.RUNNING)
         self.rows = RingReader(instance.segment(self.name, "tick"), start="oldest")
+        self._start_radio()
         self.rt_line = json.loads(self.board.report)["line"]
         self.say(self.rt_line)
         self._start_recorder()
@@ -117,6 +120,21 @@ class Daemon:
             "mode": self.options.mode,
             "folder": self.folder,
         }
+
+    def _start_radio(self) -> None:
+        """The operator's radio is a client of the inbox, as `gimbal ctl` is: it may fail without the loop noticing."""
+        if not any(registry.entry(device.driver).kind == "radio" for device in self.config.devices.values()):
+            return
+        from gimbal.rig.radio import OperatorRadio, radio_names
+
+        ports = self._loop_spec()["ports"]
+        for name in radio_names(self.config):
+            try:
+                radio = OperatorRadio(self.config, name, ports.get(name, ""), self.inbox.send)
+            except BridgeError as error:
+                raise GimbalError(f"operator radio ({name}): {error}") from None
+            self.stack.callback(radio.close)
+            self.say(f"operator radio {name}: {radio.identity}")
 
     def _start_emulators(self) -> None:
         options = self.options

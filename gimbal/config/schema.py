@@ -266,6 +266,27 @@ class Device(Section):
     options: dict[str, bool | int | float | str] = {}
 
 
+Channel = Annotated[int, Field(ge=0, le=16)]  # of a radio, counted from 1; 0: none
+
+
+class Radio(Section):
+    """What the operator's radio does: sticks ask for rates, switches arm, stop and choose modes."""
+
+    roll_channel: Channel = 0
+    pitch_channel: Channel = 2
+    yaw_channel: Channel = 1
+    reverse: tuple[Axis, ...] = ()
+    rate_deg_s: Annotated[float, Field(gt=0, le=180)] = 60.0  # at full stick
+    deadband: Annotated[float, Field(ge=0.01, le=0.5)] = 0.04  # of full stick
+    expo: Annotated[float, Field(ge=0, le=1)] = 0.4  # share of the cube: fine about the middle
+    mode_channel: Channel = 0
+    modes: tuple[Literal["off", "lock", "rate", "track", "stow", "home"], ...] = Field(
+        ("lock", "rate", "track"), min_length=2, max_length=6
+    )  # from the switch's low end to its high end; sticks act in lock and rate
+    arm_channel: Channel = 0  # arms when it goes up after having been down, disarms when it goes down
+    stop_channel: Channel = 0  # stops when it goes up
+
+
 class InnerLoop(Section):
     """A gimbal board that stabilises the camera itself."""
 
@@ -296,6 +317,7 @@ class Rig(Section):
     targeting: Targeting = Targeting()
     safety: Safety = Safety()
     inner_loop: InnerLoop | None = None
+    radio: Radio = Radio()
     devices: dict[str, Device] = {}
 
     @model_validator(mode="after")

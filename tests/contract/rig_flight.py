@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from firmware_bridge.emulators.base import Emulator
+from firmware_bridge.emulators.physics import HeldSticks, Sticks
 from firmware_bridge.emulators.pty_host import Host, SimClock, Wire
 from gimbal.config.load import CONFIGS, load_rig, load_scenario
 from gimbal.emulate import Emulators, _paced
@@ -63,6 +64,7 @@ class MemoryRig(Emulators):
         self._lines = memory.lines
         self.axes = [PlantAxis(self.world, config, axis) for axis in range(3)]
         self.imu: PlantImu | None = None
+        self.sticks = HeldSticks(Sticks())
         self.ring = None
         for name, device in config.devices.items():
             self._add(name, device, config)

@@ -1,0 +1,186 @@
+"""The operator's radio (SBUS, CRSF): its channels become typed commands in the inbox, as any other client's are.
+
+It runs beside the loop, never in it. Sticks ask for rates that end after 100 ms by themselves; at failsafe, silence or
+an unplugged receiver they are zero at once. What was lost acts again only after the sticks were seen in their middle
+and the arming switch down: by the operator's hand, not by the link coming back.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from firmware_bridge import interface, registry
+from firmware_bridge.errors import BridgeError
+from firmware_bridge.transport import open_transport
+from gimbal.config.schema import Radio, Rig
+from gimbal.frames import AXES
+from gimbal.records import Mode, Verb
+from gimbal.units import DEG
+
+OWNER = 0xFFFFFF01  # of its commands: no process has this number
+EXPIRY_NS = 100_000_000
+_EVERY_NS = 20_000_000  # rates are sent this often at most
+_LAST_ZEROS = 3  # a stick that came back to its middle says so this often
+_UP, _DOWN = 0.5, 0.0  # a switch is up beyond the first and down below the second
+_RETRY_S = 0.1
+
+
+class Order(NamedTuple):
+    """One command for ``InboxWriter.send``."""
+
+    verb: Verb
+    mode: int = 0
+    vector: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+class Hand:
+    """Channels to commands. Pure: rows and times in, orders out."""
+
+    def __init__(self, config: Radio) -> None:
+        self.config = config
+        self._channels = [getattr(config, f"{axis}_channel") - 1 for axis in AXES]
+        self._sign = [-1.0 if axis in config.reverse else 1.0 for axis in AXES]
+        self._zeros_left = 0
+        self._sent_ns = 0
+        self._lose()
+
+    def _lose(self) -> None:
+        self.ready = False  # sticks seen in their middle since the link is there
+        self._may_arm = False
+        self._stop_was_up = True
+        self._position = self._seen = -1
+
+    def silent(self) -> list[Order]:
+        """The link is gone, by failsafe, silence or an unplugged receiver."""
+        moving = self._zeros_left > 0
+        self._lose()
+        self._zeros_left = 0
+        return [Order(Verb.RATE)] if moving else []
+
+    def take(self, row: Any, now_ns: int) -> list[Order]:
+        """Orders that follow from one RADIO_ROW."""
+        if row["failsafe"]:
+            return self.silent()
+        channel: Sequence[float] = row["channel"].tolist()
+        orders = self._switches(channel)
+        rates = [self._rate(axis, channel) for axis in range(3)]
+        if not self.ready:
+            self.ready = not any(rates)
+            return orders
+        return orders + self._sticks(rates, now_ns)
+
+    def _rate(self, axis: int, channel: Sequence[float]) -> float:
+        """rad/s about a camera axis, with dead band and expo."""
+        if self._channels[axis] < 0:
+            return 0.0
+        c = self.config
+        x = self._sign[axis] * max(-1.0, min(1.0, channel[self._channels[axis]]))
+        past = (abs(x) - c.deadband) / (1.0 - c.deadband)
+        if past <= 0.0:
+            return 0.0
+        return math.copysign(c.rate_deg_s * DEG * ((1.0 - c.expo) * past + c.expo * past**3), x)
+
+    def _sticks(self, rates: list[float], now_ns: int) -> list[Order]:
+        if self.config.mode_channel and self._position >= 0 and self._mode() not in (Mode.LOCK, Mode.RATE):
+            rates = [0.0, 0.0, 0.0]
+        if any(rates):
+            self._zeros_left = _LAST_ZEROS
+        elif self._zeros_left == 0:
+            return []  # hands off: somebody else may have control
+        if now_ns - self._sent_ns < _EVERY_NS:
+            return []
+        self._sent_ns = now_ns
+        if not any(rates):
+            self._zeros_left -= 1
+        return [Order(Verb.RATE, 0, (rates[0], rates[1], rates[2]))]
+
+    def _mode(self) -> Mode:
+        return Mode[self.config.modes[self._position].upper()]
+
+    def _switches(self, channel: Sequence[float]) -> list[Order]:
+        c, orders = self.config, []
+        if c.stop_channel:
+            up = channel[c.stop_channel - 1] > _UP
+            if up and not self._stop_was_up:
+                orders.append(Order(Verb.STOP))
+            self._stop_was_up = up
+        if c.arm_channel:
+            value = channel[c.arm_channel - 1]
+            if value < _DOWN:
+                if not self._may_arm and self.ready:
+                    orders.append(Order(Verb.DISARM))
+                self._may_arm = True
+            elif value > _UP and self._may_arm and self.ready:
+                self._may_arm = False
+                orders.append(Order(Verb.ARM))
+        if c.mode_channel:
+            n = len(c.modes)
+            share = (max(-1.0, min(1.0, channel[c.mode_channel - 1])) + 1.0) / 2.0
+            position = min(n - 1, int(share * n))
+            if position == self._seen and position != self._position:  # twice the same: no switch on its way
+                first = self._position < 0
+                self._position = position
+                if not first:  # where it stands at the start changes nothing
+                    orders.append(Order(Verb.MODE, self._mode()))
+            self._seen = position
+        return orders
+
+
+class OperatorRadio:
+    """The receiver's driver and its thread. ``send`` is ``InboxWriter.send``.
+
+    Raises (on creation only): BridgeError when the port is absent or busy, or nothing is heard on it.
+    """
+
+    def __init__(self, rig: Rig, name: str, path: str, send: Callable[..., Any]) -> None:
+        device = rig.devices[name]
+        self.name, self.path, self._send = name, path or device.port, send
+        self.hand = Hand(rig.radio)
+        self.driver: Any = registry.create_driver(device.driver)
+        self.identity = self.driver.open(open_transport(self.path, device.baud), dict(device.options))
+        self._rows = np.zeros(8, interface.RADIO_ROW)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="operator radio", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            self.driver.transport.wait(0.01)
+            count = self.driver.poll(self._rows)
+            now_ns = self.driver.transport.clock()
+            if count == interface.Status.LINK_LOST:
+                self._carry_out(self.hand.silent(), now_ns)
+                self._find_again()
+                continue
+            for row in self._rows[: max(count, 0)]:
+                self._carry_out(self.hand.take(row, now_ns), now_ns)
+
+    def _carry_out(self, orders: list[Order], now_ns: int) -> None:
+        for order in orders:
+            self._send(order.verb, owner=OWNER, deadline_ns=now_ns + EXPIRY_NS, mode=order.mode, vector=order.vector)
+
+    def _find_again(self) -> None:
+        """The port, once it is there again; the operator's hand decides what then acts."""
+        self._over.wait(_RETRY_S)
+        try:
+            os.stat(self.path)
+            if self.driver.reopen() == 0:
+                self.driver.configure()
+        except (OSError, BridgeError):
+            return  # not yet
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join(2.0)
+        self.driver.close()
+
+
+def radio_names(rig: Rig) -> list[str]:
+    """The rig's devices that are radios."""
+    return [name for name, device in rig.devices.items() if registry.entry(device.driver).kind == "radio"]

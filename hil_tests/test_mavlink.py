@@ -96,10 +96,11 @@ def true_yaw(gimbal) -> float:
     return math.degrees(gimbal.breaker.joints()["angle"][2])
 
 
-def near(station: Station, pitch: float, yaw: float, within: float = 1.5) -> bool:
-    """By what the gimbal tells of itself."""
+def near(station: Station, pitch: float, yaw: float) -> bool:
+    """By what the gimbal tells of itself. On a bench, where nothing moves, nothing tells the estimator north: what it
+    takes for it wanders by many degrees under a camera that stands still. So turns are judged by ``true_yaw``."""
     _, p, y = station.attitude()
-    return abs(p - pitch) < within and abs(math.remainder(y - yaw, 360.0)) < within
+    return abs(p - pitch) < 1.5 and abs(math.remainder(y - yaw, 360.0)) < 15.0
 
 
 def test_a_ground_station_takes_control_points_turns_and_lets_go(station):
@@ -115,8 +116,6 @@ def test_a_ground_station_takes_control_points_turns_and_lets_go(station):
     wait_for("pitch -20, yaw 35", lambda: near(ground, -20.0, 35.0))
     assert gimbal.status()["mode"] == "point"
 
-    # Against the plant's own joint, on a mount that stands still: the heading that is told wanders by many degrees on a
-    # bench, where nothing tells the estimator north, while the camera does not move.
     start = true_yaw(gimbal)
     begun = time.monotonic()
     while time.monotonic() - begun < 1.5:

@@ -281,7 +281,7 @@ class Radio(Section):
     expo: Annotated[float, Field(ge=0, le=1)] = 0.4  # share of the cube: fine about the middle
     mode_channel: Channel = 0
     modes: tuple[Literal["off", "lock", "rate", "track", "stow", "home"], ...] = Field(
-        ("lock", "rate", "track"), min_length=2, max_length=6
+        default=("lock", "rate", "track"), min_length=2, max_length=6
     )  # from the switch's low end to its high end; sticks act in lock and rate
     arm_channel: Channel = 0  # arms when it goes up after having been down, disarms when it goes down
     stop_channel: Channel = 0  # stops when it goes up

@@ -5,6 +5,7 @@ Lock-step: one simulated clock for physics, devices, lines and loop, so a run gi
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from firmware_bridge.emulators.base import Emulator
 from firmware_bridge.emulators.physics import HeldSticks, Sticks
 from firmware_bridge.emulators.pty_host import Host, SimClock, Wire
+from firmware_bridge.errors import BridgeError
 from gimbal.config.load import CONFIGS, load_rig, load_scenario
 from gimbal.emulate import Emulators, _paced
 from gimbal.emulated_world import PlantAxis, PlantImu, World
@@ -52,6 +54,7 @@ class MemoryRig(Emulators):
             self.config = self.config.model_copy(update={"control": changed})
         self.seconds, self.seed = seconds, seed
         self.plant: Any = None
+        self.cycles_ns: list[int] = []  # wall time of reading and commanding all devices, a tick each
         self.wall_open_ns = 0
 
     def open(self, info: dict[str, Any]) -> None:
@@ -85,12 +88,16 @@ class MemoryRig(Emulators):
 
     def read(self, sense: np.ndarray) -> int:
         sense["t_ns"] = self._next_ns
+        began = time.perf_counter_ns()
         self.lost = self.hardware.read(sense)
+        self._spent_ns = time.perf_counter_ns() - began
         return 0
 
     def write(self, command: np.ndarray) -> int:
         self._go_to(self._next_ns + min(COMPUTE_NS, self.dt_ns // 4))
+        began = time.perf_counter_ns()
         self.hardware.write(command)
+        self.cycles_ns.append(self._spent_ns + time.perf_counter_ns() - began)
         self._next_ns += self.dt_ns
         self._go_to(self._next_ns)
         return 0
@@ -125,6 +132,7 @@ def fly(
 
     ``control``: keys of the rig's [control] to change. ``horizon_deg``, ``pointing_deg``: RMS; ``shake_urad``: RMS of
     the fast part (above 0.5 Hz, by a moving mean) of the camera against the line of sight; ``armed``: share of ticks;
+    ``cycle_us``: median wall time of reading and commanding every device; ``budget_hz``: what the slowest line carries;
     ``identities``, ``bad_frames``.
     """
     keep: list[np.ndarray] = []
@@ -135,6 +143,8 @@ def fly(
     return {
         **result,
         **figures(keep[0], memory.config.loop_rate_hz),
+        "cycle_us": 1e-3 * float(np.median(memory.cycles_ns)),
+        "budget_hz": min(line.driver.capabilities.max_rate_hz for line in lines if line.kind in ("motor", "gimbal")),
         "identities": memory.hardware.identities,
         "armed": float(np.mean(keep[0]["arm"][len(keep[0]) // 2 :] == Arm.ARMED)),
         "bad_frames": sum(counter.bad_crc + counter.bad_values for counter in counters),
@@ -160,4 +170,4 @@ def figures(history: np.ndarray, rate_hz: float, tail: float = 0.5) -> dict[str,
     }
 
 
-__all__ = ["MemoryRig", "figures", "fly", "rigs"]
+__all__ = ["BridgeError", "MemoryRig", "figures", "fly", "rigs"]

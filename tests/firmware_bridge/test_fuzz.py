@@ -1,7 +1,8 @@
 """Random, mutated, truncated and spliced bytes through every parser, ours and the emulators': no exception, bounded
 memory, back on the next good frame; and no single flipped bit gets through a check.
 
-About a million bytes in a normal run; GIMBAL_FUZZ_BYTES=10000000 sends ten million through each parser.
+200,000 bytes through each parser in a normal run; ten million through each:
+``GIMBAL_FUZZ_BYTES=10000000 python -m pytest tests/firmware_bridge/test_fuzz.py -k survives``.
 """
 
 from __future__ import annotations
@@ -93,7 +94,10 @@ def test_driver_survives_and_comes_back(name):
         bench.cycle(1, ms=10)
         assert bench.rows["valid"].all()
     else:
-        assert len(bench.collect(3000)) >= 4  # recorded frames are ahead of the bench by a second
+        # Recorded frames are ahead of the bench by a second. Among ten million bytes some damaged fixes pass an 8-bit
+        # sum, with a time or place of their own: the beacon's gate then takes up to its 10 s to believe the good ones.
+        patience_ms = 3000 if bench.kind != "position" else 14_000
+        assert len(bench.collect(patience_ms)) >= 4
 
 
 @pytest.mark.parametrize("name", DEVICES)

@@ -164,6 +164,9 @@ class FreeAxis:
             self._t_ns = t_ns
         remaining_s = (t_ns - self._t_ns) * 1e-9
         self._t_ns = max(self._t_ns, t_ns)
+        if self.drive.mode == 0 and self.rate_rad_s == 0.0:
+            self.torque_Nm = 0.0
+            return  # at rest: nothing to step through
         while remaining_s > 1e-12:
             dt = min(remaining_s, 2.5e-4)
             self._step(dt)

@@ -32,7 +32,7 @@ class Board:
         self._t_ns = 0
         self._rate = (0.0, 0.0, 0.0)
         self._between: tuple[float, float, float, float] | None = None  # N -> the board's frame
-        self._armed = False
+        self._armed, self._stopped = False, int(JointMode.OFF)
 
     def read(self, sense: np.ndarray) -> int:
         """Poll the driver into a one-element SENSE array; its count or status."""
@@ -66,12 +66,12 @@ class Board:
             self._tell(c["carrier"])
         if mode not in _MODE:
             self._between = None
-            if not self._armed:
+            if mode == self._stopped:
                 return 0
-            self._armed = False
+            self._armed, self._stopped = False, mode
             return int(driver.safe("brake" if mode == JointMode.BRAKE else "off"))
         if not self._armed:
-            self._armed = True
+            self._armed, self._stopped = True, -1
             status = int(driver.arm())
             if status < 0:
                 return status

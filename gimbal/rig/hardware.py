@@ -20,10 +20,10 @@ from firmware_bridge.transport import open_transport
 from gimbal.config.schema import Rig as RigConfig
 from gimbal.errors import UsageError
 from gimbal.frames import AXES
-from gimbal.records import IMU_MAX
+from gimbal.records import IMU_MAX, JointMode
 from gimbal.rig.acceptance import accept_drive, accept_line, check_roles, device_defaults
 from gimbal.rig.board import Board
-from gimbal.rig.line import Line
+from gimbal.rig.line import SILENT_NS, Line
 from gimbal.rig.local_frame import LocalFrame
 from gimbal.rig.receivers import Receivers
 
@@ -58,7 +58,7 @@ class HardwareRig:
         self.lines: list[Line] = []
         self.identities: dict[str, str] = {}
         self.frame = LocalFrame()
-        self._armed = False
+        self._armed = self._driving = False
         self._sense: np.ndarray | None = None
         self._poller = select.poll()
         self._by_fd: dict[int, Line] = {}
@@ -157,7 +157,9 @@ class HardwareRig:
                 self._take(line, now)
         lost = 0
         for line in self.lines:
-            if line.troubled and line.usable(now):
+            if line.drives and now - line.last_row_ns > SILENT_NS:
+                line.troubled = True
+            if line.troubled and line.usable(now, not self._driving):
                 self._take(line, now)
             if line.lost_since_ns or (line.receives_fixes and now - line.last_row_ns > _SILENT_FIX_NS):
                 lost |= line.bit
@@ -255,16 +257,17 @@ class HardwareRig:
 
     def write(self, command: np.ndarray) -> int:
         """Send ``command`` to the board or to every motor line; 0 = good, else the first negative status."""
-        if self._board is not None:
-            return min(self._board.write(command), 0)
         modes = command["mode"][0].tolist()
+        self._driving = any(mode not in (JointMode.OFF, JointMode.BRAKE) for mode in modes)
+        if self._board is not None:
+            return 0 if self._board.line.worker is not None else min(self._board.write(command), 0)
         torques = command["joint_torque_cmd"][0].tolist()
         rates = command["joint_rate_cmd"][0].tolist()
         angles = command["joint_angle_cmd"][0].tolist()
         active = any(modes)
         status = 0
         for line in self.lines:
-            if line.kind != "motor":
+            if line.kind != "motor" or line.worker is not None:
                 continue
             if active != self._armed:  # a controller whose watchdog expired needs a stop before it obeys again
                 line.driver.arm() if active else line.driver.disarm()

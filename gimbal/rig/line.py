@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -19,6 +20,7 @@ LOST_BIT = {
     "bearing": LOST_VISION,
 }
 _RETRY_FAST_NS, _RETRY_SLOW_NS, _FAST_FOR_NS = 5_000_000, 50_000_000, 1_000_000_000
+SILENT_NS = 1_000_000_000  # a controller that says nothing for so long on an open port has lost its settings
 _UNCONFIGURED_NS = 300_000_000  # a reopened line silent for this long has lost its settings
 
 
@@ -34,6 +36,7 @@ class Line:
             "beacon",
             "bearing",
         )  # lost when silent, too; IMU and motors show their ages
+        self.drives = kind in ("motor", "gimbal")
         self.axes: list[int] = []
         self.last_row_ns = 0
         self.watched = -1  # descriptor among the polled ones
@@ -50,17 +53,19 @@ class Line:
             return -1
         return int(transport.fileno())
 
-    def usable(self, now_ns: int) -> bool:
+    def usable(self, now_ns: int, at_rest: bool = False) -> bool:
         """Poll this line now? A lost one is looked for: its path every 5 ms for a second, then every 50 ms, and the
-        port is opened only once the path is there again. Settings lost with the power are written by a thread."""
+        port is opened only once the path is there again. Settings lost with the power are written by a thread; those
+        of a motor controller or gimbal board only while nothing is asked of it (``at_rest``)."""
         if self.worker is not None:
             if self.worker.is_alive():
                 return False
             self.worker = None
-            self.reopened_ns = now_ns
+            self.reopened_ns = self.last_row_ns = now_ns
         if self.lost_since_ns:
             return now_ns >= self.next_try_ns and self._reopen(now_ns)
-        if self.reopened_ns and now_ns - self.reopened_ns > _UNCONFIGURED_NS and self.kind != "motor":
+        lost_settings = not self.drives and self.reopened_ns and now_ns - self.reopened_ns > _UNCONFIGURED_NS
+        if lost_settings or (self.drives and at_rest and now_ns - self.last_row_ns > SILENT_NS):
             self.worker = threading.Thread(target=self._configure, daemon=True)
             self.worker.start()
             return False
@@ -86,7 +91,18 @@ class Line:
         return True
 
     def _configure(self) -> None:
+        _leave_the_loop()
         try:
             self.driver.configure()
         except interface.BridgeError:
             time.sleep(0.5)  # the next silence starts another try
+
+
+def _leave_the_loop() -> None:
+    """This thread to ordinary priority and away from the loop's CPU, where the machine has another."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    others = set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0)
+    with contextlib.suppress(OSError):
+        if others:
+            os.sched_setaffinity(0, others)

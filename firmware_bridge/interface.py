@@ -321,6 +321,9 @@ class MotorDriver(Driver):
 
 
 class ImuDriver(Driver):
+    around: tuple[int, float, tuple[float, float, float]] | None = None
+    """Newest (t_ns, temperature in degC, field in uT, sensor axes) where the device gives them; None once taken."""
+
     def poll(self, rows: np.ndarray) -> int:
         """Drain the line into ``rows`` (IMU_ROW), oldest first; returns how many, or a negative Status if none."""
         raise NotImplementedError

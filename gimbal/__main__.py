@@ -147,6 +147,29 @@ def _add_devices(commands: argparse._SubParsersAction) -> None:
     p.set_defaults(call="gimbal.devices:devices_command")
 
 
+def _add_calibrate(commands: argparse._SubParsersAction) -> None:
+    p = _command(
+        commands,
+        "calibrate",
+        "find what the sensors of a rig are, guided; live from the running daemon, or from a recorded log",
+        "  gimbal run torque                          (in another window)\n"
+        "  gimbal calibrate gyro torque\n"
+        "  gimbal calibrate joints torque --from logs/wave.mcap --serial VN100-0042 --plot residual.png\n",
+    )
+    p.add_argument(
+        "what",
+        choices=("gyro", "noise", "accelerometer", "magnetometer", "joints", "mount", "delay", "imu_arm", "antenna"),
+    )
+    p.add_argument("rig", help="a path, or a name in configs/rigs/")
+    p.add_argument("--from", dest="source", metavar="LOG", help="a recorded log instead of the running daemon")
+    p.add_argument("--seconds", type=float, help="length of a live recording (default: what the procedure needs)")
+    p.add_argument("--serial", help="of the IMU: names the file (default: the rig's calibration, else its name)")
+    p.add_argument("--dir", help="folder of the file (default configs/calibration)")
+    p.add_argument("--plot", metavar="FILE", help="draw what is left over (PNG; default beside the file)")
+    p.add_argument("--dry-run", action="store_true", help="only say what was found")
+    p.set_defaults(call="gimbal.calibrate.command:calibrate_command")
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gimbal",
@@ -160,6 +183,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_others(commands)
     _add_devices(commands)
+    _add_calibrate(commands)
     return parser
 
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from firmware_bridge.emulators.physics import AxisDrive, AxisState, Fix, ImagePoint, ImuSample
 from gimbal.config.schema import Rig
-from gimbal.frames import AXES
+from gimbal.plant.hand import hand_rate
 from gimbal.plant.simulator import Plant
 from gimbal.plant.state import TRUTH
 from gimbal.records import JointMode
+from gimbal.rig.joint_sense import simulated
 from gimbal.units import DEG
 
 ORIGIN = 46.5592, 7.8355, 1930.0  # deg, deg, m above the ellipsoid: where N lies on the earth
@@ -62,9 +63,9 @@ class PlantAxis:
     """A motor controller's power stage and sensors on one joint. The controller's sign and zero are the rig file's."""
 
     def __init__(self, world: World, rig: Rig, axis: int) -> None:
-        joint = getattr(rig.joints, AXES[axis])
         self.world, self.axis = world, axis
-        self.sign, self.zero = float(joint.direction), joint.zero_deg * DEG
+        sign, zero = simulated(rig, world.plant.scenario.errors)
+        self.sign, self.zero = float(sign[axis]), float(zero[axis])
         self.torque_constant = rig.motors.torque_constant_Nm_A
         self.fault = 0
         self.stuck = False  # the power stage ignores what it is told
@@ -78,6 +79,13 @@ class PlantAxis:
         torque = self.sign * max(-limit, min(limit, drive.torque_Nm)) * (-1.0 if self.reversed else 1.0)
         angle = 0.0 if math.isnan(drive.angle_rad) else self.sign * (drive.angle_rad - self.zero)
         mode = JointMode(drive.mode)
+        plant = self.world.plant
+        if mode == JointMode.OFF and plant.scenario.hand != "none":
+            s = plant.state[0]
+            t_s = (plant.t_ns - int(plant.params[0]["t0_ns"])) * 1e-9
+            rate = hand_rate(plant.scenario.hand, t_s, s["motor_angle"])[self.axis]
+            plant.set_joint_command(self.axis, JointMode.RATE, 0.0, rate, 0.0)
+            return
         self.world.plant.set_joint_command(self.axis, mode, torque, self.sign * drive.rate_rad_s, angle)
 
     def state(self, t_ns: int) -> AxisState:
@@ -104,7 +112,8 @@ class PlantImu:
         samples = self.world.plant.imu_samples()
         if samples and not self.frozen:
             at_ns, gyro, accel, _ = samples[-1]
-            self._newest = ImuSample(tuple(gyro.tolist()), tuple(accel.tolist()), t_ns=at_ns)
+            temp, mag = self.world.plant.imu_surroundings()
+            self._newest = ImuSample(tuple(gyro.tolist()), tuple(accel.tolist()), temp, at_ns, tuple(mag.tolist()))
             if t_ns - at_ns >= self.world.h_ns:  # the plant samples out of step with the device: meet its next one
                 self.world.plant.state["imu_next_ns"] = t_ns + self.period_ns - self.world.h_ns + 1
         if self.frozen:
@@ -129,7 +138,7 @@ class PlantReceiver:
         vel = newest["vel_N"]
         return Fix(
             lat, lon, height, (float(vel[0]), float(vel[1]), float(vel[2])), newest["pos_std"], newest["vel_std"],
-            t_ns=newest["t_ns"],
+            heading_rad=newest["heading"], t_ns=newest["t_ns"],
         )  # fmt: skip
 
 

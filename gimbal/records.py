@@ -124,6 +124,14 @@ SENSE = _record(
     ("bearing_xy", "f8", 2),  # tangents from the boresight, right and down
     ("bearing_std", "f8"),  # rad
     ("link_lost", "u4"),  # bit per device: 1 IMU, 2 motors, 4 GNSS, 8 beacon, 16 vision: port gone or silent
+    ("imu_temp_degC", "f8"),  # of the IMU; 0 = it doesn't say
+    ("mag_valid", "u1"),
+    ("mag_t_ns", "i8"),
+    ("mag_I", "f8", 3),  # uT, sensor axes, as the IMU gives it
+    ("heading_valid", "u1"),  # of the line between two antennas on the base
+    ("heading_t_ns", "i8"),
+    ("heading", "f8"),  # rad from true north
+    ("heading_std", "f8"),  # rad
     ("wired_stop_open", "u1"),  # the wired stop chain is open (motor power is cut)
 )
 
@@ -154,6 +162,8 @@ MEAS = _record(
     ("joint_angle_meas", "f8", 3),
     ("joint_rate_meas", "f8", 3),
     ("joint_torque_applied", "f8", 3),
+    ("mag_valid", "u1"),
+    ("mag_C_meas", "f8", 3),  # uT
 )
 
 # Estimation -> everyone.

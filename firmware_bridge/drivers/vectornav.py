@@ -22,8 +22,8 @@ class VectorNav(RowDriver, ImuDriver):
     NAME = "vectornav"
     OPTIONS: ClassVar = {
         "rate_hz": Option(int, 800, "samples a second, a divisor of the device's 800 (VN-300: 400)", 1, 800),
-        "output": Option(str, "imu", "imu: without, common: with the device's own bias estimate",
-                         choices=("imu", "common")),
+        "output": Option(str, "imu", "imu: without, common: with the device's own bias estimate; full: imu with "
+                         "temperature and magnetometer", choices=("imu", "common", "full")),
         "serial_port": Option(int, 1, "the device's own port number that this line is on", 1, 2),
         "gyro_range_deg_s": Option(float, 2000.0, "full scale: samples at it are marked clipped", 1.0, 1e4),
         "accel_range_g": Option(float, 16.0, "full scale", 0.1, 1e3),
@@ -34,6 +34,7 @@ class VectorNav(RowDriver, ImuDriver):
         (self.groups, self.fields), self._struct, self._gyro_first = codec.OUTPUTS[self.options["output"]]
         head = codec.header(self.groups, self.fields)
         self._head = len(head)
+        self._full = self.options["output"] == "full"
         self.frame_bytes = len(head) + self._struct.size + 2
         self.start(BinaryFramer(head, lambda buffer, start: self.frame_bytes, codec.frame_valid, self.frame_bytes))
         self._lines = LineFramer(256)
@@ -140,7 +141,11 @@ class VectorNav(RowDriver, ImuDriver):
     # In the loop.
 
     def take(self, frame: bytes, arrival_ns: int) -> None:
-        device_ns, a, b, c, d, e, f = self._struct.unpack_from(frame, self._head)
+        device_ns, *values = self._struct.unpack_from(frame, self._head)
+        field = None
+        if self._full:  # field, specific force, rate, temperature
+            field, values, temp = values[:3], values[3:9], values[9]
+        a, b, c, d, e, f = values
         gyro, accel = ((a, b, c), (d, e, f)) if self._gyro_first else ((d, e, f), (a, b, c))
         top_gyro, top_accel = max(map(abs, gyro)), max(map(abs, accel))
         if not (top_gyro < 200.0 and top_accel < 5000.0 and math.isfinite(sum(gyro) + sum(accel))):
@@ -155,3 +160,5 @@ class VectorNav(RowDriver, ImuDriver):
         self._last_device_ns = device_ns
         t_ns = self.clock.to_host(device_ns, arrival_ns)
         self.queue((t_ns, arrival_ns, device_ns, gyro, accel, status))
+        if field is not None and math.isfinite(sum(field) + temp):
+            self.around = t_ns, temp, (100.0 * field[0], 100.0 * field[1], 100.0 * field[2])

@@ -25,6 +25,7 @@ MAX_FRAME = 600
 # acceleration and rate without the device's own filter's bias; or the common group's compensated ones.
 OUTPUTS = {
     "imu": ((0x05, (0x0001, 0x000C)), struct.Struct("<Q3f3f"), False),  # time, accel, gyro
+    "full": ((0x05, (0x0001, 0x001E)), struct.Struct("<Q3f3f3ff"), False),  # time, field in gauss, accel, gyro, degC
     "common": ((0x01, (0x0121,)), struct.Struct("<Q3f3f"), True),  # time, gyro, accel
 }
 

@@ -53,6 +53,7 @@ class ImuSample:
     accel_m_s2: tuple[float, float, float] = (0.0, 0.0, -9.80665)
     temp_degC: float = 30.0
     t_ns: int = -1  # of the sample, when it is older than asked for; -1: as asked
+    mag_uT: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 class ImuPhysics(Protocol):

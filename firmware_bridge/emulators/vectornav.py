@@ -204,13 +204,15 @@ SIZES = (
     (2, 24, 24, 12, 12, 12, 12, 12, 12, 4, 4),
     (8, 8, 2, 1, 1, 24, 24, 12, 12, 12, 4, 4, 2, 28),
 )
-_ACCEL, _GYRO = {(0, 8), (2, 2), (2, 9)}, {(0, 5), (2, 3), (2, 10)}
+_ACCEL, _GYRO, _MAG = {(0, 8), (2, 2), (2, 9)}, {(0, 5), (2, 3), (2, 10)}, {(2, 1), (2, 8)}
 
 
 def _field(group: int, bit: int, startup_ns: int, sample: ImuSample) -> bytes:
     place = (group, bit)
     if place in ((0, 0), (1, 0)):
         return struct.pack("<Q", startup_ns)
+    if place in _MAG:
+        return struct.pack("<3f", *(0.01 * uT for uT in sample.mag_uT))  # gauss
     if place in _ACCEL:
         return struct.pack("<3f", *sample.accel_m_s2)
     if place in _GYRO:

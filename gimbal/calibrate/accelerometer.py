@@ -12,7 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import least_squares
 
+from gimbal.calibrate.recording import Recording
+from gimbal.calibrate.result import Panel, Result, mean_temp, triple, words
+from gimbal.config import calibration
 from gimbal.errors import UsageError
+from gimbal.units import G0
 
 STILL_RATE = 0.02  # rad/s, standard deviation inside a position
 STILL_FORCE = 0.3  # m/s²
@@ -80,3 +84,42 @@ def six_positions(means: np.ndarray, gravity: float, mean_std: float) -> Acceler
             "The camera moved in a position, or the sensor clips. Record again on a firm support."
         )
     return Accelerometer(result.x[:3], result.x[3:], std[:3], std[3:], result.fun)
+
+
+def accelerometer(rec: Recording) -> Result:
+    """Bias and scale from a recording in which the rig rested in seven positions or more.
+
+    Raises:
+        UsageError: as six_positions.
+    """
+    gravity = rec.rig.estimation.gravity_m_s2
+    means = resting_means(rec.gyro, rec.accel, rec.rate_hz)
+    noise = rec.rig.imu.accel_noise_ug_rtHz * 1e-6 * G0
+    first = six_positions(means, gravity, max(noise, 1e-4))
+    # what is left over beyond noise (bending, a scale that isn't constant) widens the figures
+    free = max(len(means) - 6, 1)
+    left = float(np.sqrt(np.sum(first.residual**2) / free))
+    found = six_positions(means, gravity, max(left, noise, 1e-4))
+    section = calibration.Accelerometer(
+        date=rec.date,
+        source=rec.source,
+        temperature_degC=mean_temp(rec.temp),
+        figures={"positions": len(means), "residual_m_s2_rms": round(float(np.sqrt(np.mean(found.residual**2))), 6)},
+        bias_m_s2=triple(found.bias),
+        bias_std_m_s2=triple(found.bias_std),
+        scale=triple(found.scale),
+        scale_std=triple(found.scale_std),
+    )
+    lines = [
+        f"positions {len(means)}, residual {section.figures['residual_m_s2_rms'] * 1e3 / G0:.3f} mg RMS",
+        f"bias     {words(found.bias / G0 * 1e3)} mg, 1 sigma {words(found.bias_std / G0 * 1e3)}",
+        f"scale    {words(found.scale, 5)}, 1 sigma {words(found.scale_std, 5)}",
+    ]
+    number = np.arange(1.0, len(means) + 1)
+    left_mg = found.residual[:, None] / G0 * 1e3
+    before = (np.linalg.norm(means, axis=1)[:, None] - gravity) / G0 * 1e3
+    panel = Panel(
+        "Norm of the force less gravity", number, np.hstack([before, left_mg]), ("before", "after"), "position", "mg",
+        dots=True,
+    )  # fmt: skip
+    return Result("accelerometer", section, lines, [panel])

@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from gimbal.config.calibration import Calibration
 from gimbal.config.scenario import Scenario
 from gimbal.config.schema import Rig
 from gimbal.errors import ConfigError
@@ -98,8 +99,49 @@ def parse(model: type[Model], path: Path) -> Loaded[Model]:
 
 
 def load_rig(name: str | Path) -> Loaded[Rig]:
-    """A rig by path or bare name."""
-    return parse(Rig, find("rigs", name))
+    """A rig by path or bare name, with the calibration that it names.
+
+    Raises:
+        ConfigError: a bad rig file; a calibration that is missing, bad, or another rig's.
+    """
+    loaded = parse(Rig, find("rigs", name))
+    rig, path = loaded.config, loaded.path
+    if rig.calibrated is not None:
+        raise ConfigError(
+            f"{path} can't be used. calibrated: this section is filled in from the calibration file. Take it out and "
+            'name the file instead: calibration = "<serial>".'
+        )
+    if not rig.calibration:
+        return loaded
+    found = load_calibration(rig.calibration, f"{path}: calibration = {rig.calibration!r}")
+    if found.config.rig != rig.name:
+        raise ConfigError(
+            f"{path}: calibration = {rig.calibration!r} was made on rig {found.config.rig!r}, this is {rig.name!r} "
+            f"({found.path}). Name this rig's own calibration, or make it with `gimbal calibrate`."
+        )
+    both = hashlib.sha256((loaded.text + found.text).encode()).hexdigest()[:16]
+    return Loaded(rig.model_copy(update={"calibrated": found.config}), loaded.text, path, both)
+
+
+def load_calibration(name: str, where: str) -> Loaded[Calibration]:
+    """A calibration file by path or serial; ``where`` is named in errors.
+
+    Raises:
+        ConfigError: missing, bad, or its serial is not the one asked for.
+    """
+    path = Path(name) if name.endswith(".toml") else CONFIGS / "calibration" / f"{name}.toml"
+    if not path.is_file():
+        raise ConfigError(
+            f"{where}: there is no calibration file {path}. Make it with `gimbal calibrate`, correct the name, or leave "
+            "the key empty to fly uncalibrated."
+        )
+    found = parse(Calibration, path)
+    if not name.endswith(".toml") and found.config.serial != name:
+        raise ConfigError(
+            f"{where}: {path} holds serial {found.config.serial!r}: it was renamed or copied. Calibrate this sensor, or "
+            "name the file by its own serial."
+        )
+    return found
 
 
 def load_scenario(name: str | Path) -> Loaded[Scenario]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gimbal.config.calibration import Calibration
 from gimbal.config.prediction import pack_motion
 from gimbal.config.schema import Rig
 from gimbal.control.allocation import NOTCHES
@@ -34,6 +35,9 @@ def pack_params(rig: Rig, *, start_armed: bool = False) -> np.ndarray:
     p["unwind_1_s"] = 20.0
     order = np.array([AXIS_INDEX[a] for a in rig.kinematic_order])
     _pack_imu(p["imu"], rig)
+    found = rig.calibrated or Calibration(serial="", rig=rig.name)
+    p["encoders"]["late_ns"] = round((found.delay.encoder_late_ms if found.delay else 0.0) * MS)
+    line = rig.gnss.baseline_deg * DEG
     p["estimation"] = estimation_params(
         rig.estimation.profile,
         1.0 / rig.loop_rate_hz,
@@ -41,9 +45,11 @@ def pack_params(rig: Rig, *, start_armed: bool = False) -> np.ndarray:
         gyro_range=rig.imu.gyro_range_deg_s * DEG,
         order=order,
         bleed_s=3.0,
-        antenna_B=rig.gnss.antenna_m,
+        antenna_B=found.antenna.m if found.antenna else rig.gnss.antenna_m,
+        line_B=(math.cos(line), math.sin(line), 0.0),
+        declination=rig.estimation.declination_deg * DEG,
         origin_m=[getattr(rig.body, a).origin_m for a in rig.kinematic_order],
-        imu_C=rig.imu.position_m,
+        imu_C=found.imu_arm.m if found.imu_arm else rig.imu.position_m,
         **_imu_figures(rig),
     )[0]
     p["tracker"] = tracker_params(
@@ -60,23 +66,39 @@ def pack_params(rig: Rig, *, start_armed: bool = False) -> np.ndarray:
 
 def _imu_figures(rig: Rig) -> dict[str, Any]:
     imu = rig.imu
+    noise = rig.calibrated.noise if rig.calibrated else None
+    gyro_noise = noise.gyro_noise_deg_s_rtHz if noise else imu.gyro_noise_deg_s_rtHz
+    accel_noise = noise.accel_noise_ug_rtHz if noise else imu.accel_noise_ug_rtHz
     return sensor_params(
-        gyro_noise=imu.gyro_noise_deg_s_rtHz * DEG,
+        gyro_noise=gyro_noise * DEG,
         gyro_bias=imu.gyro_bias_deg_s * DEG,
         gyro_in_run=imu.gyro_in_run_deg_h * DEG / 3600.0,
         gyro_scale=imu.gyro_scale,
         misalignment=imu.misalignment_deg * DEG,
-        accel_noise=imu.accel_noise_ug_rtHz * 1e-6 * G0,
+        accel_noise=accel_noise * 1e-6 * G0,
         accel_bias=imu.accel_bias_mg * 1e-3 * G0,
     )
 
 
 def _pack_imu(p: np.void, rig: Rig) -> None:
-    roll, pitch, yaw = (a * DEG for a in rig.imu.mount_rpy_deg)
+    found = rig.calibrated or Calibration(serial="", rig=rig.name)
+    roll, pitch, yaw = (a * DEG for a in (found.mount.rpy_deg if found.mount else rig.imu.mount_rpy_deg))
     q_CI = q_from_euler(roll, pitch, yaw)
     mount = np.array([q_rotate(q_CI, tuple(e)) for e in np.eye(3)]).T
-    p["gyro_CI"] = mount
+    p["gyro_CI"] = mount @ np.array(found.mount.gyro_matrix) if found.mount else mount
     p["accel_CI"] = mount
+    if found.gyro:
+        p["gyro_bias_I"] = np.array(found.gyro.bias_deg_s) * DEG
+        p["gyro_bias_K"] = np.array(found.gyro.bias_deg_s_K) * DEG
+        p["gyro_bias_K2"] = np.array(found.gyro.bias_deg_s_K2) * DEG
+        p["reference_degC"] = found.gyro.reference_degC
+    if found.accelerometer:
+        p["accel_CI"] = mount @ np.diag(found.accelerometer.scale)
+        p["accel_bias_I"] = found.accelerometer.bias_m_s2
+    if found.magnetometer:
+        p["mag_CI"] = mount @ np.array(found.magnetometer.soft)
+        p["mag_hard_I"] = found.magnetometer.hard_uT
+        p["mag_on"] = 1
     p["gyro_range"] = rig.imu.gyro_range_deg_s * DEG
     p["accel_range"] = rig.imu.accel_range_g * G0
     p["dt_s"] = 1.0 / rig.imu.rate_hz

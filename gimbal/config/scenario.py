@@ -11,6 +11,8 @@ from pydantic import Field, model_validator
 
 from gimbal.config.schema import NonNegative, NonNegative3, Positive, Section, Vec3
 
+Sign = Literal[-1, 1]
+
 Band = tuple[Positive, Positive]
 
 
@@ -21,6 +23,14 @@ class Still(Section):
     roll_deg: Annotated[float, Field(ge=-60, le=60)] = 0.0
     pitch_deg: Annotated[float, Field(ge=-60, le=60)] = 0.0
     heading_deg: Annotated[float, Field(ge=-360, le=360)] = 0.0
+
+
+class Turns(Section):
+    """A rig turned over by hand: each axis up and down, four askew, and a slow turn from each to the next."""
+
+    kind: Literal["turns"]
+    hold_s: Annotated[float, Field(ge=1, le=60)] = 3.0
+    turn_s: Annotated[float, Field(ge=0.5, le=20)] = 2.0
 
 
 class Speedflight(Section):
@@ -191,10 +201,32 @@ class Nobody(Section):
 
 
 Carrier = Annotated[
-    Still | Speedflight | Helicopter | CameraCar | TrainRoof | CliffJump,
+    Still | Turns | Speedflight | Helicopter | CameraCar | TrainRoof | CliffJump,
     Field(discriminator="kind"),
 ]
 Target = Annotated[Flyer | Track | Point | Nobody, Field(discriminator="kind")]
+
+
+class Errors(Section):
+    """What the simulated devices are, where the rig file says otherwise: for calibration to find.
+
+    What is None is as the rig file says; the rest comes on top of the seed's own errors. Sensor axes, roll pitch yaw.
+    """
+
+    gyro_bias_deg_s: Vec3 = (0.0, 0.0, 0.0)
+    gyro_bias_deg_s_K: Vec3 = (0.0, 0.0, 0.0)  # per K of the sensor's own warm-up
+    gyro_scale: Vec3 = (0.0, 0.0, 0.0)
+    accel_bias_mg: Vec3 = (0.0, 0.0, 0.0)
+    accel_scale: Vec3 = (0.0, 0.0, 0.0)
+    warm_up_s: Positive = 300.0  # time constant
+    mount_rpy_deg: Vec3 | None = None
+    imu_position_m: Vec3 | None = None
+    antenna_m: Vec3 | None = None
+    joint_zero_deg: Vec3 | None = None
+    joint_direction: tuple[Sign, Sign, Sign] | None = None
+    encoder_late_ms: Annotated[float, Field(ge=0, le=10)] = 0.0  # readings are older than their stamps
+    mag_hard_uT: Vec3 = (0.0, 0.0, 0.0)
+    mag_soft: tuple[Vec3, Vec3, Vec3] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
 class Scenario(Section):
@@ -205,3 +237,5 @@ class Scenario(Section):
     carrier: Carrier
     target: Target = Nobody(kind="none")
     box: bool = False  # the camera's own detector reports bearings
+    hand: Literal["none", "hold", "wave"] = "none"  # what a hand does to the joints while the motors are off
+    errors: Errors = Errors()

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gimbal.config.calibration import Calibration
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Real = Annotated[float, Field(allow_inf_nan=False)]
@@ -130,6 +132,8 @@ class Imu(Section):
     accel_bias_mg_K: NonNegative
     accel_scale: NonNegative
     accel_range_g: Positive
+    accel_misalignment_deg: NonNegative = 0.0  # of the accelerometer's axes against the gyro's
+    mag_rate_hz: NonNegative = 0.0  # 0 = no magnetometer
     mount_rpy_deg: Vec3 = (0.0, 0.0, 0.0)  # q_CI as intrinsic Z-Y-X angles
     position_m: Vec3 = (0.0, 0.0, 0.0)  # in C, from the camera stage's origin
 
@@ -149,6 +153,8 @@ class Fixes(Section):
     pos_white_m: NonNegative
     vel_m_s: NonNegative
     antenna_m: Vec3 = (0.0, 0.0, 0.0)  # in B, from the yaw bearing
+    heading_std_deg: NonNegative = 0.0  # of a second antenna's heading, 0 = there is none
+    baseline_deg: Annotated[float, Field(ge=-360, le=360)] = 0.0  # first to second antenna, in B, from x to y
 
 
 class Camera(Section):
@@ -228,6 +234,7 @@ class Limits(Section):
 class Estimation(Section):
     profile: Literal["flight", "vehicle", "handheld"] = "flight"
     gravity_m_s2: Annotated[float, Field(ge=9.7, le=9.9)] = 9.80665
+    declination_deg: Annotated[float, Field(ge=-180, le=180)] = 0.0  # magnetic north from true north, east positive
 
 
 class Targeting(Section):
@@ -319,6 +326,8 @@ class Rig(Section):
     inner_loop: InnerLoop | None = None
     radio: Radio = Radio()
     devices: dict[str, Device] = {}
+    calibration: str = ""  # serial: configs/calibration/<serial>.toml, or a path; empty: none
+    calibrated: Calibration | None = None  # that file's content, filled in when the rig is loaded
 
     @model_validator(mode="after")
     def _order_names_each_axis(self) -> Rig:

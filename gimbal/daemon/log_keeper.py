@@ -49,7 +49,8 @@ class LogKeeper:
             "source": "run",
             **clock_pair(),
         }
-        attachments = {"rig.toml": options.rig.text.encode()}
+        config = options.rig.config.model_dump_json(indent=1)
+        attachments = {"rig.toml": options.rig.text.encode(), "config.json": config.encode()}
         if scenario:
             attachments["scenario.toml"] = scenario.text.encode()
         path = log_path(options.log, instance.safe_name(name))

@@ -11,6 +11,7 @@ from gimbal.estimation.layout import (
     ESTIMATION_PARAMS,
     ESTIMATION_STATE,
     HEADING,
+    K_L,
     K_U,
     TRACK,
     X_POS,
@@ -20,6 +21,8 @@ from gimbal.estimation.layout import (
     V,
 )
 from gimbal.estimation.mm_gnss import take_fix
+from gimbal.estimation.mm_heading import mag_sample
+from gimbal.estimation.mm_line import headings, take_line
 from gimbal.estimation.step import sample, work
 from gimbal.kernels.build import kernel
 from gimbal.kernels.quat import load3, load4, q_exp, q_mul, q_normalize, q_rotate, scale3, store3, store4
@@ -43,6 +46,9 @@ def estimate_reset(p, s):
     s["fix_ns"] = 0
     s["fix_used_ns"] = 0
     s["fix_bad_run"] = 0
+    s["line_pending"] = 0
+    s["line_ns"] = 0
+    s["line_bad_run"] = 0
     s["align_n"] = 0
     s["align_ns"] = 0
     s["nis_mean"] = 0.0
@@ -82,7 +88,13 @@ def estimate(p, s, sense, meas, nav):
         fix[X_VEL_STD] = sense["gnss_vel_std"]
         fix[X_POS_STD] = sense["gnss_pos_std"]
         take_fix(s, sense["gnss_t_ns"], fix)
+    if meas["mag_valid"]:
+        mag_sample(s, load3(meas["mag_C_meas"]))
+    if sense["heading_valid"]:
+        take_line(s, sense["heading_t_ns"], sense["heading"], sense["heading_std"])
+    epoch_ns = s["epoch_ns"]
     work(p, s)
+    headings(p, s, epoch_ns)
     for i in range(3):
         if meas["joint_valid"][i] and meas["joint_new"][i]:
             track_joint(p, s, i, meas["joint_angle_meas"][i], meas["joint_t_ns"][i])
@@ -129,4 +141,7 @@ def write(p, s, t_ns, nav):
     store4(nav["q_NB_est"], q_NB)
     store3(nav["omega_NB_B_est"], w_B)
     store3(s["track"][K_U:], q_rotate(q_NB, antenna_from_imu(p, nav["joint_angle_est"])))
+    line = q_rotate(q_NB, load3(p["line_B"]))
+    s["track"][K_L] = line[0]
+    s["track"][K_L + 1] = line[1]
     store3(s["nose_N"], q_rotate(q_NB, (1.0, 0.0, 0.0)))

@@ -35,9 +35,9 @@ COARSE = 1024  # tilt from the mean specific force since the start: first moment
 I_F, I_W, I_A, I_W2, I_A2, I_Q, I_T = 0, 3, 6, 9, 10, 11, 12  # R f, raw rate, raw force, |w|², |f|², extra noise, time
 SUMS = 13
 # own motion, in "track" and each entry of "ring": velocity without corrections, arm to the antenna (in "then" its
-# rate of change: the antenna's velocity against the IMU's), position
-K_D, K_U, K_P = 0, 3, 6
-TRACK = 9
+# rate of change: the antenna's velocity against the IMU's), position, horizontal part of the line between two antennas
+K_D, K_U, K_P, K_L = 0, 3, 6, 9
+TRACK = 11
 # the newest fix, in "fix"
 X_VEL, X_POS, X_VEL_STD, X_POS_STD = 0, 3, 6, 7
 
@@ -74,6 +74,8 @@ ESTIMATION_PARAMS = np.dtype(
         ("course_std", "f8"),  # rad: heading against course, 0 = never from course
         ("course_speed", "f8"),  # m/s, least for it
         ("heading_valid_std", "f8"),  # rad
+        ("line_B", "f8", 3),  # unit vector from the first antenna to the second
+        ("declination", "f8"),  # rad, of the field, east positive
         ("mag_std", "f8"),  # rad of a second of undisturbed field
         ("mag_norm_tol", "f8"),  # relative deviation of the field's norm that counts as one sigma more
         ("mag_dip_tol", "f8"),  # rad, likewise of the dip
@@ -154,6 +156,11 @@ ESTIMATION_STATE = np.dtype(
         ("mag_near", "f8", 2),  # norm and dip of late
         ("mag_peak", "f8"),
         ("mag_bad_s", "f8"),
+        # heading of the line between two antennas, and its variance
+        ("line_pending", "u1"),
+        ("line_ns", "i8"),
+        ("line", "f8", 2),
+        ("line_bad_run", "i8"),
         # complementary filter, independent; the output and its distance from the estimate
         ("cf_q", "f8", 4),
         ("cf_turn", "f8", 3),

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import math
 
-from gimbal.estimation.layout import BG, HEADING, I_T, MAG_REJECTED, MG, TH, N, V
+from gimbal.estimation.layout import BA, BG, HEADING, I_T, MAG_REJECTED, MG, TH, N, V
 from gimbal.kernels.build import kernel
-from gimbal.kernels.quat import load4, q_axis, q_mul, q_normalize, q_rotate, store4
+from gimbal.kernels.quat import load3, load4, q_axis, q_mul, q_normalize, q_rotate, store3, store4
 
 HOLD_S = 2.0  # a disturbance is believed to last so long after it was seen
 LEARN_S = 2.0  # first learning of norm and dip
 NEW_PLACE_S = 20.0  # a field this long steady elsewhere is the new reference
 STEADY = 2.0  # in tolerances: steady
+SETTLED_S = 1.0  # earlier the errors share nothing yet
+FREE_SPEED = 20.0  # m/s: what a velocity in a frame of free heading may be off
 START_STD = 0.05  # rad, heading after the first field; a tilt error turns it by tan(dip) as much
 
 
@@ -59,6 +61,29 @@ def disturbance(p, s, norm, dip, T):
 
 
 @kernel
+def tie_heading(s, off, variance):
+    """Turn N about down by off (rad): from now on its x axis is north. NAV.heading_step says so."""
+    turn = q_axis(2, off)
+    store4(s["q"], q_normalize(q_mul(turn, load4(s["q"]))))
+    store3(s["off"], q_rotate(turn, load3(s["off"])))
+    store3(s["x"][V:], q_rotate(turn, load3(s["x"][V:])))
+    P = s["P"]
+    if s["age_s"] > SETTLED_S:  # what errors had come to share lay along axes that were left
+        for i in range(N):
+            for j in range(N):
+                if i != j and (i < BG or V <= i < BA or j < BG or V <= j < BA):
+                    P[i, j] = 0.0
+        for i in range(V, BA):
+            P[i, i] = max(P[i, i], FREE_SPEED**2)
+    P[TH + 2, TH + 2] = variance
+    s["heading_step"] += off
+    s["heading_var"] = 0.0
+    s["status"] |= HEADING
+    s["ring_n"] = 0  # what was kept is in the frame that was left
+    s["align_ns"] = 0
+
+
+@kernel
 def use_field(p, s):
     """After an epoch: heading from the field gathered in it."""
     total = s["mag_sum"]
@@ -71,13 +96,11 @@ def use_field(p, s):
         return
     norm = math.hypot(across, down) / n
     dip = math.atan2(down, across)
-    off = -math.atan2(east, north)
+    off = p["declination"] - math.atan2(east, north)
+    off -= 2.0 * math.pi * math.floor((off + math.pi) / (2.0 * math.pi))
     if not s["status"] & HEADING:
-        store4(s["q"], q_normalize(q_mul(q_axis(2, off), load4(s["q"]))))
-        s["status"] |= HEADING
-        s["heading_var"] = 0.0
         tilt_var = max(s["P"][TH, TH], s["P"][TH + 1, TH + 1])
-        s["P"][TH + 2, TH + 2] = START_STD**2 + tilt_var * (down / across) ** 2
+        tie_heading(s, off, START_STD**2 + tilt_var * (down / across) ** 2)
         s["mag_ref"][0] = norm
         s["mag_ref"][1] = dip
         s["mag_near"][0] = norm

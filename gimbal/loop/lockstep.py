@@ -135,7 +135,7 @@ def run_lockstep(
     }
     if controller == "pid":
         rig_config = plain_pid(rig_config)
-    params = pack_params(rig_config, start_armed=True)
+    params = pack_params(rig_config, start_armed=wanted != Mode.OFF)
     state = new_state(params)
     state["arbiter"]["mode"] = wanted
     dt_s = 1.0 / rig_config.loop_rate_hz

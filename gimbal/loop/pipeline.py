@@ -38,8 +38,8 @@ from gimbal.kernels.build import kernel
 from gimbal.kernels.joints import q_from_joints
 from gimbal.kernels.quat import load3, load4, q_axis, q_unrotate, store3, store4
 from gimbal.records import MEAS, TARGET, Arm, Mode
-from gimbal.sensors.encoders import ENCODER_STATE, measure_joints
-from gimbal.sensors.imu import IMU_PARAMS, IMU_STATE, measure_imu
+from gimbal.sensors.encoders import ENCODER_PARAMS, ENCODER_STATE, measure_joints
+from gimbal.sensors.imu import IMU_PARAMS, IMU_STATE, measure_field, measure_imu
 from gimbal.targeting.arbiter import ARBITER_PARAMS, ARBITER_STATE, arbitrate
 from gimbal.targeting.modes import MODES_PARAMS, MODES_STATE, choose_goal, modes_turn, pursuit
 from gimbal.targeting.profile import PROFILE_PARAMS, PROFILE_STATE, profile, profile_reset, profile_turn
@@ -51,6 +51,7 @@ PARAMS = np.dtype(
         ("act_delay_ns", "i8"),  # sample to torque: targets are predicted to the moment the command acts
         ("unwind_1_s", "f8"),
         ("imu", IMU_PARAMS),
+        ("encoders", ENCODER_PARAMS),
         ("estimation", ESTIMATION_PARAMS),
         ("tracker", TRACKER_PARAMS),
         ("arbiter", ARBITER_PARAMS),
@@ -205,7 +206,8 @@ def step(params, state, sense, inbox, command, row):
     # sensors: calibrated, in camera axes, with their age
     meas = s["meas"]
     measure_imu(p["imu"], s["imu"], r["sense"], meas)
-    measure_joints(s["encoders"], r["sense"], meas)
+    measure_field(p["imu"], r["sense"], meas)
+    measure_joints(p["encoders"], s["encoders"], r["sense"], meas)
 
     # estimation: attitude, rates, velocity, base motion
     estimate(p["estimation"], s["estimation"], r["sense"], meas, nav)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from gimbal.config.scenario import Errors
 from gimbal.config.schema import Body, Fixes, Rig
 from gimbal.frames import AXIS_INDEX, PITCH, ROLL
 from gimbal.kernels.filters import lowpass_coefficients
@@ -21,12 +22,15 @@ STOP_NM_RAD, STOP_NM_S_RAD = 250.0, 1.5
 HYSTERESIS_NM_RAD = 0.5
 ENCODER_PLL_HZ = 100.0
 GYRO_WALK_TAU_S = 100.0
-IMU_WARM_UP_K, IMU_WARM_UP_S = 10.0, 300.0
+IMU_WARM_UP_K = 10.0
+FIELD_UT = (21.8, 1.1, 42.6)  # near 46.5 N 7.8 E, 2026, from the World Magnetic Model 2025, rounded
+MAG_NOISE_UT = 0.3
 GYRO_BITS, ACCEL_BITS = 19, 18  # of an IMU word (ICM-42688-P data sheet, 20-bit format: 131 LSB per deg/s, 8192 per g)
 
 
-def params(rig: Rig, seed: int, t0_ns: int, substep_ns: int = SUBSTEP_NS) -> np.ndarray:
+def params(rig: Rig, seed: int, t0_ns: int, substep_ns: int = SUBSTEP_NS, errors: Errors | None = None) -> np.ndarray:
     """PARAMS (one element) of a rig with its seeded sensor errors; tables are added by :func:`add_tables`."""
+    errors = errors or Errors()
     record = np.zeros(1, PARAMS)
     p = record[0]
     p["h_ns"], p["h_s"], p["t0_ns"] = substep_ns, substep_ns * 1e-9, t0_ns
@@ -35,9 +39,12 @@ def params(rig: Rig, seed: int, t0_ns: int, substep_ns: int = SUBSTEP_NS) -> np.
     _body(p, rig)
     _motors(p, rig)
     _losses(p, rig, np.random.default_rng([seed, 1]))
-    _encoder(p, rig, np.random.default_rng([seed, 2]))
-    _imu(p, rig, np.random.default_rng([seed, 3]))
+    _encoder(p, rig, np.random.default_rng([seed, 2]), errors.encoder_late_ms)
+    _imu(p, rig, np.random.default_rng([seed, 3]), errors)
+    _magnetometer(p, rig, errors)
     _receiver(p["gnss"], rig.gnss)
+    if errors.antenna_m is not None:
+        p["gnss"]["antenna_B"] = errors.antenna_m
     _receiver(p["beacon"], rig.beacon)
     camera = rig.camera
     p["half_width"] = [s / 2.0 / camera.focal_mm for s in camera.sensor_mm]
@@ -123,13 +130,14 @@ def _losses(p: np.void, rig: Rig, rng: np.random.Generator) -> None:
         p["cable_mid"][k] = 0.0 if joint.continuous else 0.5 * (joint.min_deg + joint.max_deg) * DEG
 
 
-def _encoder(p: np.void, rig: Rig, rng: np.random.Generator) -> None:
+def _encoder(p: np.void, rig: Rig, rng: np.random.Generator, late_ms: float) -> None:
     e = rig.encoder
     p["encoder_step"] = 2.0 * math.pi / 2**e.bits
     p["encoder_error"] = e.once_per_turn_error_deg * DEG
     phase = rng.uniform(0.0, 2.0 * math.pi, 3)
     p["encoder_sin"], p["encoder_cos"] = np.sin(phase), np.cos(phase)
-    p["encoder_delay_ns"] = round(e.delay_ms * 1e6)
+    p["encoder_stamp_ns"] = round(e.delay_ms * 1e6)
+    p["encoder_delay_ns"] = round((e.delay_ms + late_ms) * 1e6)
     w = 2.0 * math.pi * ENCODER_PLL_HZ
     p["pll_p"], p["pll_i"] = 2.0 * w, w * w
 
@@ -144,17 +152,20 @@ def euler_matrix(rpy_deg: tuple[float, float, float]) -> np.ndarray:
     return z @ yy @ x
 
 
-def _imu(p: np.void, rig: Rig, rng: np.random.Generator) -> None:
+def _imu(p: np.void, rig: Rig, rng: np.random.Generator, errors: Errors) -> None:
     u = rig.imu
     p["imu_period_ns"] = round(1e9 / u.rate_hz)
     p["imu_lp"] = lowpass_coefficients(u.bandwidth_hz, 1.0 / p["h_s"])
-    p["imu_pos_C"] = u.position_m
-    mount = euler_matrix(u.mount_rpy_deg).T
-    tilt = u.misalignment_deg * DEG
+    p["imu_pos_C"] = u.position_m if errors.imu_position_m is None else errors.imu_position_m
+    mount = euler_matrix(u.mount_rpy_deg if errors.mount_rpy_deg is None else errors.mount_rpy_deg).T
+    tilt, accel_tilt = u.misalignment_deg * DEG, u.accel_misalignment_deg * DEG
     p["gyro_M"] = (np.eye(3) + np.diag(rng.normal(0, u.gyro_scale, 3)) + _skew(rng.normal(0, tilt, 3))) @ mount
-    p["accel_M"] = (np.eye(3) + np.diag(rng.normal(0, u.accel_scale, 3)) + _skew(rng.normal(0, tilt, 3))) @ mount
-    p["gyro_bias"] = rng.normal(0, u.gyro_bias_deg_s * DEG, 3)
-    p["accel_bias"] = rng.normal(0, u.accel_bias_mg * 1e-3 * G0, 3)
+    p["gyro_M"] = np.diag(1.0 + np.array(errors.gyro_scale)) @ p["gyro_M"]
+    p["accel_M"] = (np.eye(3) + np.diag(rng.normal(0, u.accel_scale, 3)) + _skew(rng.normal(0, accel_tilt, 3))) @ mount
+    p["accel_M"] = np.diag(1.0 + np.array(errors.accel_scale)) @ p["accel_M"]
+    p["gyro_bias"] = rng.normal(0, u.gyro_bias_deg_s * DEG, 3) + np.array(errors.gyro_bias_deg_s) * DEG
+    p["accel_bias"] = rng.normal(0, u.accel_bias_mg * 1e-3 * G0, 3) + np.array(errors.accel_bias_mg) * 1e-3 * G0
+    p["gyro_bias_K"] = np.array(errors.gyro_bias_deg_s_K) * DEG
     p["accel_bias_K"] = rng.normal(0, u.accel_bias_mg_K * 1e-3 * G0, 3)
     p["gyro_noise"] = u.gyro_noise_deg_s_rtHz * DEG * math.sqrt(0.5 * u.rate_hz)
     p["accel_noise"] = u.accel_noise_ug_rtHz * 1e-6 * G0 * math.sqrt(0.5 * u.rate_hz)
@@ -163,7 +174,16 @@ def _imu(p: np.void, rig: Rig, rng: np.random.Generator) -> None:
     p["gyro_range"], p["accel_range"] = u.gyro_range_deg_s * DEG, u.accel_range_g * G0
     p["gyro_lsb"] = p["gyro_range"] / 2 ** (GYRO_BITS - 1)
     p["accel_lsb"] = p["accel_range"] / 2 ** (ACCEL_BITS - 1)
-    p["imu_warmup_K"], p["imu_warmup_s"] = IMU_WARM_UP_K, IMU_WARM_UP_S
+    p["imu_warmup_K"], p["imu_warmup_s"] = IMU_WARM_UP_K, errors.warm_up_s
+
+
+def _magnetometer(p: np.void, rig: Rig, errors: Errors) -> None:
+    u = rig.imu
+    p["mag_period_ns"] = round(1e9 / u.mag_rate_hz) if u.mag_rate_hz > 0.0 else 0
+    mount = euler_matrix(u.mount_rpy_deg if errors.mount_rpy_deg is None else errors.mount_rpy_deg).T
+    p["mag_N"], p["mag_noise"] = FIELD_UT, MAG_NOISE_UT
+    p["mag_M"] = np.array(errors.mag_soft) @ mount
+    p["mag_hard"] = errors.mag_hard_uT
 
 
 def _skew(v: np.ndarray) -> np.ndarray:
@@ -177,6 +197,8 @@ def _receiver(c: np.void, fixes: Fixes) -> None:
     c["walk_std_m"], c["walk_tau_s"] = fixes.pos_walk_m, fixes.pos_walk_tau_s
     c["white_m"], c["vel_std_m_s"] = fixes.pos_white_m, fixes.vel_m_s
     c["antenna_B"] = fixes.antenna_m
+    c["heading_std"] = fixes.heading_std_deg * DEG
+    c["baseline_B"] = [math.cos(fixes.baseline_deg * DEG), math.sin(fixes.baseline_deg * DEG), 0.0]
 
 
 def state(p: np.void, seed: int, t0_ns: int) -> np.ndarray:
@@ -188,7 +210,8 @@ def state(p: np.void, seed: int, t0_ns: int) -> np.ndarray:
     s["winding_degC"] = s["case_degC"] = p["air_degC"]
     s["imu_next_ns"] = t0_ns
     s["rng_motor"], s["rng_imu"] = stream(seed, "motor"), stream(seed, "imu")
-    s["rng_box"] = stream(seed, "box")
+    s["rng_box"], s["rng_mag"] = stream(seed, "box"), stream(seed, "mag")
+    s["mag_next_ns"] = t0_ns
     rng = np.random.default_rng([seed, 4])
     for name, c in (("gnss", p["gnss"]), ("beacon", p["beacon"])):
         s[name]["rng"] = stream(seed, name)

@@ -14,7 +14,7 @@ import numpy as np
 from gimbal.config.scenario import Flyer, Point, Scenario, Speedflight, Track
 from gimbal.errors import ConfigError
 from gimbal.plant import chase, track_file
-from gimbal.plant.carriers import camera_car, helicopter, speedflight, still, train_roof
+from gimbal.plant.carriers import camera_car, helicopter, speedflight, still, train_roof, turns
 from gimbal.plant.cliff_jump import cliff_jump
 from gimbal.plant.motion import PATH_RATE_HZ, Carried, Motion, continuous, resample, times
 from gimbal.plant.shaping import band, q_axis, q_mul, rotate, synthesize
@@ -22,13 +22,14 @@ from gimbal.plant.spline import PAD
 
 _BUILDERS: dict[str, Callable[[Any, np.random.Generator, np.ndarray], Carried]] = {
     "still": still,
+    "turns": turns,
     "speedflight": speedflight,
     "helicopter": helicopter,
     "camera_car": camera_car,
     "train_roof": train_roof,
     "cliff_jump": cliff_jump,
 }
-_STAY = ("still", "cliff_jump")  # carriers that never follow a target
+_STAY = ("still", "turns", "cliff_jump")  # carriers that never follow a target
 
 
 def make(scenario: Scenario, seed: int, seconds: float, track: str | None = None) -> Motion:

@@ -11,10 +11,21 @@ import numpy as np
 from scipy import fft
 from scipy.special import kv
 
-from gimbal.config.scenario import CameraCar, Helicopter, Speedflight, Still, TrainRoof
+from gimbal.config.scenario import CameraCar, Helicopter, Speedflight, Still, TrainRoof, Turns
 from gimbal.frames import PITCH, YAW
 from gimbal.plant.motion import RATE_HZ, WIND_RATE_HZ, Carried, times
-from gimbal.plant.shaping import band, plateau, q_axis, q_euler, q_mul, q_vector, repeated_plateaus, synthesize, tone
+from gimbal.plant.shaping import (
+    band,
+    plateau,
+    q_axis,
+    q_euler,
+    q_mul,
+    q_vector,
+    repeated_plateaus,
+    smoothstep,
+    synthesize,
+    tone,
+)
 from gimbal.plant.spline import PAD
 from gimbal.units import DEG, G0
 
@@ -22,6 +33,22 @@ from gimbal.units import DEG, G0
 def still(carrier: Still, rng: np.random.Generator, t: np.ndarray) -> Carried:
     one = np.ones(t.size) * DEG
     q = q_euler(carrier.roll_deg * one, carrier.pitch_deg * one, carrier.heading_deg * one)
+    return Carried(q, np.zeros((t.size, 3)), q_vector(np.zeros((t.size, 3))), np.zeros((t.size, 3)))
+
+
+def turns(carrier: Turns, rng: np.random.Generator, t: np.ndarray) -> Carried:
+    """From one position to the next by the angles, eased; the heading wanders on, so that a compass sees all of it."""
+    roll_pitch = [(0, 0), (180, 0), (90, 0), (-90, 0), (0, 89), (0, -89), (45, 35), (-135, 35), (45, -35), (-135, -35)]
+    every_s = carrier.hold_s + carrier.turn_s
+    angles = np.zeros((t.size, 3))
+    angles[:] = (*roll_pitch[0], 0.0)
+    last = np.array(angles[0])
+    for n in range(1, int(t[-1] / every_s) + 1):
+        goal = np.array((*roll_pitch[n % len(roll_pitch)], 50.0 * n))
+        share = smoothstep((t - n * every_s + carrier.turn_s) / carrier.turn_s)
+        angles += share[:, None] * (goal - last)
+        last = goal
+    q = q_euler(*(angles * DEG).T)
     return Carried(q, np.zeros((t.size, 3)), q_vector(np.zeros((t.size, 3))), np.zeros((t.size, 3)))
 
 

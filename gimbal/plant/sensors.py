@@ -57,12 +57,18 @@ def imu_step(p, s):
 
 
 @kernel
+def warm_up(p, s):
+    """K by which the IMU is warmer than at the start."""
+    return p["imu_warmup_K"] * (1.0 - math.exp(-float(s["t_ns"] - p["t0_ns"]) * 1e-9 / p["imu_warmup_s"]))
+
+
+@kernel
 def imu_sample(p, s, w, f):
     """Errors of the sensor on a filtered rate and specific force; the sample goes into the ring."""
     dt = float(p["imu_period_ns"]) * 1e-9
     decay = dt / p["gyro_walk_tau_s"]
     kick = p["gyro_walk_std"] * math.sqrt(2.0 * decay)
-    warm = p["imu_warmup_K"] * (1.0 - math.exp(-float(s["t_ns"] - p["t0_ns"]) * 1e-9 / p["imu_warmup_s"]))
+    warm = warm_up(p, s)
     ng = normal3(s["rng_imu"])
     na = normal3(s["rng_imu"])
     nw = normal3(s["rng_imu"])
@@ -73,6 +79,7 @@ def imu_sample(p, s, w, f):
         s["gyro_walk"][k] = walk
         M = p["gyro_M"]
         x = M[k, 0] * w[0] + M[k, 1] * w[1] + M[k, 2] * w[2] + p["gyro_bias"][k] + walk + p["gyro_noise"] * ng[k]
+        x += p["gyro_bias_K"][k] * warm
         x, clipped = _reading(x, p["gyro_range"], p["gyro_lsb"])
         any_clip = any_clip or clipped
         s["imu_gyro"][i, k] = x
@@ -218,15 +225,43 @@ def camera_box(p, s, target_pos):
 
 
 @kernel
+def mag_step(p, s):
+    """A sample of the magnetometer, which sits in the IMU, when one is due."""
+    if p["mag_period_ns"] == 0 or s["t_ns"] < s["mag_next_ns"]:
+        return
+    s["mag_next_ns"] += p["mag_period_ns"]
+    b = q_unrotate(attitude(p, s), load3(p["mag_N"]))
+    n = normal3(s["rng_mag"])
+    M = p["mag_M"]
+    for k in range(3):
+        x = M[k, 0] * b[0] + M[k, 1] * b[1] + M[k, 2] * b[2]
+        s["mag"][k] = x + p["mag_hard"][k] + p["mag_noise"] * n[k]
+    s["mag_t_ns"] = s["t_ns"]
+
+
+@kernel
+def second_antenna(c, r, rng, q_NB):
+    """Heading of the base line in the fix just made."""
+    i = (r["tail"] - 1) % r["t_ns"].size
+    line = q_rotate(q_NB, load3(c["baseline_B"]))
+    n = normal3(rng)
+    r["heading"][i] = math.atan2(line[1], line[0]) + c["heading_std"] * n[0]
+
+
+@kernel
 def slow_sensors(p, s, tab):
     """GNSS, beacon and boxes at the state's time; called every SLOW substeps, stamped with that time."""
     t = s["t_ns"]
+    mag_step(p, s)
     if t >= s["gnss"]["next_ns"]:
         q = load4(s["q_NB"])
         arm = load3(p["gnss"]["antenna_B"])
         pos = add3(load3(s["pos_N"]), q_rotate(q, arm))
         vel = add3(load3(s["vel_N"]), q_rotate(q, cross3(load3(s["omega_NB_B"]), arm)))
+        before = s["gnss"]["tail"]
         receiver(p["gnss"], s["gnss"], t, pos, vel)
+        if p["gnss"]["heading_std"] > 0.0 and s["gnss"]["tail"] > before:
+            second_antenna(p["gnss"], s["gnss"], s["rng_mag"], q)
     if p["target"]["rows"] > 0:
         boxes = p["box_period_ns"] > 0 and t >= s["box_next_ns"]
         if boxes or t >= s["beacon"]["next_ns"]:

@@ -13,6 +13,7 @@ from gimbal.config.scenario import Scenario
 from gimbal.config.schema import Rig
 from gimbal.plant import assemble, base_motion, step
 from gimbal.plant.motion import Motion
+from gimbal.plant.sensors import warm_up
 from gimbal.plant.state import TRUTH
 
 
@@ -42,7 +43,7 @@ class Plant:
         motion: Motion | None = None,
     ) -> None:
         self.rig, self.scenario = rig, scenario
-        self.params = assemble.params(rig, seed, t0_ns, substep_ns)
+        self.params = assemble.params(rig, seed, t0_ns, substep_ns, scenario.errors)
         p = self.params[0]
         if motion is None:
             motion = base_motion.make(scenario, seed, scenario.seconds if seconds is None else seconds, track)
@@ -130,6 +131,11 @@ class Plant:
         s["imu_head"] = s["imu_tail"]
         return samples
 
+    def imu_surroundings(self) -> tuple[float, np.ndarray]:
+        """The IMU's temperature (degC) and its newest magnetometer sample (3,), uT, zeros without one."""
+        p, s = self.params[0], self.state[0]
+        return float(p["air_degC"] + warm_up(p, s)), s["mag"]
+
     def gnss_fix(self, arrived: bool = True) -> dict[str, Any] | None:
         """The oldest fix not taken yet: t_ns, arrival_ns, pos_N, vel_N, pos_std, vel_std. None: nothing new.
 
@@ -158,6 +164,7 @@ class Plant:
             "vel_N": r["vel_N"][i].copy(),
             "pos_std": math.hypot(c["walk_std_m"], c["white_m"]),
             "vel_std": float(c["vel_std_m_s"]),
+            "heading": float(r["heading"][i]) if c["heading_std"] > 0.0 else math.nan,
         }
 
     def truth(self) -> dict[str, Any]:

@@ -30,6 +30,8 @@ FIX_PARAMS = _record(
     ("white_m", "f8"),
     ("vel_std_m_s", "f8"),
     ("antenna_B", "f8", 3),
+    ("heading_std", "f8"),  # of a second antenna's heading, 0: there is none
+    ("baseline_B", "f8", 3),  # unit vector from the first antenna to the second
 )
 
 PARAMS = _record(
@@ -94,6 +96,7 @@ PARAMS = _record(
     ("encoder_sin", "f8", 3),  # of the error's phase
     ("encoder_cos", "f8", 3),
     ("encoder_delay_ns", "i8"),
+    ("encoder_stamp_ns", "i8"),  # how old the device says that its reading is
     ("pll_p", "f8"),
     ("pll_i", "f8"),
     # IMU
@@ -103,6 +106,7 @@ PARAMS = _record(
     ("gyro_M", "f8", (3, 3)),  # C to I with scale and misalignment
     ("accel_M", "f8", (3, 3)),
     ("gyro_bias", "f8", 3),
+    ("gyro_bias_K", "f8", 3),  # per K of warm-up
     ("accel_bias", "f8", 3),
     ("accel_bias_K", "f8", 3),
     ("gyro_noise", "f8"),  # per sample
@@ -115,6 +119,11 @@ PARAMS = _record(
     ("accel_lsb", "f8"),
     ("imu_warmup_K", "f8"),
     ("imu_warmup_s", "f8"),
+    ("mag_period_ns", "i8"),  # 0: no magnetometer
+    ("mag_N", "f8", 3),  # the field, uT
+    ("mag_M", "f8", (3, 3)),  # C to I with soft iron
+    ("mag_hard", "f8", 3),
+    ("mag_noise", "f8"),
     # receivers, camera boxes
     ("gnss", FIX_PARAMS),
     ("beacon", FIX_PARAMS),
@@ -138,6 +147,7 @@ _FIX_STATE = _record(
     ("arrival_ns", "i8", FIX_RING),
     ("pos_N", "f8", (FIX_RING, 3)),
     ("vel_N", "f8", (FIX_RING, 3)),
+    ("heading", "f8", FIX_RING),
     ("walk", "f8", 3),
     ("rng", "u8", 2),
 )
@@ -214,6 +224,10 @@ STATE = _record(
     ("rng_motor", "u8", 2),
     ("rng_imu", "u8", 2),
     ("rng_box", "u8", 2),
+    ("rng_mag", "u8", 2),  # magnetometer and the second antenna
+    ("mag_next_ns", "i8"),
+    ("mag_t_ns", "i8"),  # of the newest sample, 0: it was read
+    ("mag", "f8", 3),
     # scratch of one evaluation, chain index
     ("M", "f8", (3, 3)),
     ("h", "f8", 3),

@@ -19,6 +19,7 @@ from gimbal.plant.sensors import (
     settle_imu,
     slow_sensors,
     take_fix,
+    warm_up,
 )
 from gimbal.plant.spline import dot6, place, weights
 
@@ -125,7 +126,7 @@ def _joints(p, s, sense):
     old = (s["step"] - i - 1) % size
     for k in range(3):
         sense["joint_valid"][k] = 1
-        sense["joint_t_ns"][k] = s["t_ns"] - p["encoder_delay_ns"]
+        sense["joint_t_ns"][k] = s["t_ns"] - p["encoder_stamp_ns"]
         angle = s["enc_angle"][new, k] * (1.0 - f) + s["enc_angle"][old, k] * f
         sense["joint_angle"][k] = encoder_reading(p, s, angle, k)
         sense["joint_rate"][k] = s["enc_rate"][new, k] * (1.0 - f) + s["enc_rate"][old, k] * f
@@ -169,6 +170,13 @@ def read(params, state, tables, sense):
             r["imu_gyro_I"][j, k] = s["imu_gyro"][i, k]
             r["imu_accel_I"][j, k] = s["imu_accel"][i, k]
     r["imu_n"] = n
+    r["imu_temp_degC"] = p["air_degC"] + warm_up(p, s)
+    if s["mag_t_ns"] > 0:
+        r["mag_valid"] = 1
+        r["mag_t_ns"] = s["mag_t_ns"]
+        for k in range(3):
+            r["mag_I"][k] = s["mag"][k]
+        s["mag_t_ns"] = 0
     s["imu_head"] = s["imu_tail"]
     _joints(p, s, r)
     i = take_fix(s["gnss"], t)
@@ -182,6 +190,11 @@ def read(params, state, tables, sense):
             r["gnss_vel_N"][k] = f["vel_N"][i, k]
         r["gnss_pos_std"] = _fix_std(p["gnss"])
         r["gnss_vel_std"] = p["gnss"]["vel_std_m_s"]
+        if p["gnss"]["heading_std"] > 0.0:
+            r["heading_valid"] = 1
+            r["heading_t_ns"] = f["t_ns"][i]
+            r["heading"] = f["heading"][i]
+            r["heading_std"] = p["gnss"]["heading_std"]
     i = take_fix(s["beacon"], t)
     if i >= 0:
         f = s["beacon"]

@@ -7,7 +7,6 @@ ours differ by ``joints.*.direction`` and ``zero_deg``, latitude and longitude b
 
 from __future__ import annotations
 
-import math
 import select
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from gimbal.frames import AXES
 from gimbal.records import IMU_MAX, JointMode
 from gimbal.rig.acceptance import accept_drive, accept_line, check_roles, device_defaults
 from gimbal.rig.board import Board
+from gimbal.rig.joint_sense import believed
 from gimbal.rig.line import SILENT_NS, Line
 from gimbal.rig.local_frame import LocalFrame
 from gimbal.rig.receivers import Receivers
@@ -66,9 +66,8 @@ class HardwareRig:
         self._receivers = Receivers(config.camera, self.frame)
         self._board: Board | None = None
         self._feedback: dict[str, np.ndarray] = {}
-        joints = [getattr(config.joints, axis) for axis in AXES]
-        self._direction = [float(joint.direction) for joint in joints]
-        self._zero = [math.radians(joint.zero_deg) for joint in joints]
+        direction, zero = believed(config)
+        self._direction, self._zero = direction.tolist(), zero.tolist()
 
     # Opening: before the loop, may take a second, raises.
 
@@ -226,6 +225,8 @@ class HardwareRig:
         if count <= 0:
             return count
         self._imu_n[0] = have + count
+        if getattr(line.driver, "around", None) is not None:
+            self._read_around(line.driver)
         for to, of in self._imu_fields:
             to[have : have + count] = of[:count]
         status = 0
@@ -234,6 +235,16 @@ class HardwareRig:
         if status:
             self._imu_status[0] |= status & 3  # clipped, lost before
         return count
+
+    def _read_around(self, driver: Any) -> None:
+        sense = self._sense
+        assert sense is not None
+        (t_ns, temp, field), driver.around = driver.around, None
+        sense["imu_temp_degC"][0] = temp
+        if any(field):
+            sense["mag_valid"][0] = 1
+            sense["mag_t_ns"][0] = t_ns
+            sense["mag_I"][0] = field
 
     def _read_motors(self, line: Line) -> int:
         rows = self._feedback[line.name]

@@ -11,8 +11,11 @@ from gimbal.config.scenario import Scenario
 from gimbal.config.schema import Rig
 from gimbal.errors import ConfigError
 from gimbal.plant import assemble, step
+from gimbal.plant.hand import hand_rate
 from gimbal.plant.motion import Motion
 from gimbal.plant.simulator import Plant
+from gimbal.records import COMMAND, JointMode
+from gimbal.rig.joint_sense import believed, simulated
 
 
 class PlantRig:
@@ -47,6 +50,11 @@ class PlantRig:
         self._delays_ns = [round(d * 1e6) for d in delays]
         self._tick = 0
         self.plant: Plant | None = None
+        sign, zero = believed(rig_config)
+        device_sign, device_zero = simulated(rig_config, scenario.errors)
+        self._sign, self._offset = sign * device_sign, sign * (device_zero - zero)
+        self._as_believed = bool((self._sign > 0).all() and not self._offset.any())
+        self._command = np.zeros(1, COMMAND)
 
     def open(self, info: Mapping[str, Any]) -> None:
         """Make the carrier's motion and the plant.
@@ -90,14 +98,37 @@ class PlantRig:
 
     def read(self, sense: np.ndarray) -> int:
         self._read(self._p, self._s, self._t, sense)
+        if not self._as_believed:
+            sense["joint_angle"] = self._sign * sense["joint_angle"] + self._offset
+            sense["joint_rate"] *= self._sign
+            sense["joint_torque_applied"] *= self._sign
         return 0
 
     def write(self, command: np.ndarray) -> int:
         delays = self._delays_ns
         delay = delays[0] if len(delays) == 1 else delays[self._tick % len(delays)]
         self._tick += 1
+        if self._scenario.hand != "none" and not command["mode"].any():
+            command = self._by_hand()
+        elif not self._as_believed:
+            command = self._for_device(command)
         self._write(self._p, self._s, self._t, command, delay, self._substeps)
         return 0
+
+    def _for_device(self, command: np.ndarray) -> np.ndarray:
+        """What the simulated controllers make of a command whose signs and zeros are as the rig file believes."""
+        self._command[:] = command
+        self._command["joint_torque_cmd"] *= self._sign
+        self._command["joint_rate_cmd"] *= self._sign
+        self._command["joint_angle_cmd"] = self._sign * (command["joint_angle_cmd"] - self._offset)
+        return self._command
+
+    def _by_hand(self) -> np.ndarray:
+        s = self._s[0]
+        t_s = float(s["t_ns"] - self._p[0]["t0_ns"]) * 1e-9
+        self._command["mode"] = JointMode.RATE
+        self._command["joint_rate_cmd"] = hand_rate(self._scenario.hand, t_s, s["motor_angle"])
+        return self._command
 
     def safe(self) -> None:
         if self.plant is not None:

@@ -23,6 +23,8 @@ class Receivers:
     def read_fix(self, line: Line, sense: np.ndarray) -> int:
         """Poll a receiver's driver; its count or status."""
         count = int(line.driver.poll(self._fixes))
+        if line.kind == "gnss":
+            self._read_heading(line, sense)
         if count <= 0:
             return count
         fix = self._fixes[count - 1]  # two in one tick only after a stall: the newest counts
@@ -43,6 +45,17 @@ class Receivers:
         sense[f"{prefix}_vel_std"][0] = fix["vel_std_m_s"]
         sense[f"{prefix}_no_vel"][0] = 0 if fix["has_vel"] else 1
         return count
+
+    def _read_heading(self, line: Line, sense: np.ndarray) -> None:
+        """The base line's heading, where the receiver has a second antenna."""
+        row = getattr(line.driver, "heading", None)
+        if row is None or not row["valid"][0]:
+            return
+        row["valid"] = 0
+        sense["heading_valid"][0] = 1
+        sense["heading_t_ns"][0] = row["t_ns"][0]
+        sense["heading"][0] = row["heading_rad"][0]
+        sense["heading_std"][0] = row["heading_std_rad"][0]
 
     def read_bearing(self, line: Line, sense: np.ndarray) -> int:
         """A place in the picture becomes tangents from the boresight, by the lens and the sensor of the rig file."""

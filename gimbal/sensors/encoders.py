@@ -10,18 +10,19 @@ from gimbal.kernels.build import kernel
 
 AHEAD_NS = 5_000_000  # as for the IMU: a stamp from the future would hide that nothing comes any more
 
+ENCODER_PARAMS = np.dtype([("late_ns", "i8")], align=True)  # readings are older than their stamps by this
 ENCODER_STATE = np.dtype(
     [("t_ns", "i8", 3), ("angle", "f8", 3), ("rate", "f8", 3), ("torque", "f8", 3), ("seen", "u1", 3)], align=True
 )
 
 
 @kernel
-def measure_joints(s, sense, meas):
+def measure_joints(p, s, sense, meas):
     """Fill the joint part of MEAS from SENSE; between new values the last one is kept with its age."""
     for i in range(3):
         angle = sense["joint_angle"][i]
         rate = sense["joint_rate"][i]
-        t_ns = sense["joint_t_ns"][i]
+        t_ns = sense["joint_t_ns"][i] - p["late_ns"]
         new = sense["joint_valid"][i] != 0 and math.isfinite(angle + rate)
         if t_ns > sense["t_ns"] + AHEAD_NS:
             new = False

@@ -18,11 +18,17 @@ IMU_PARAMS = np.dtype(
     [
         ("gyro_CI", "f8", (3, 3)),  # scale, misalignment and mount in one: omega_C = gyro_CI (raw - bias)
         ("gyro_bias_I", "f8", 3),
+        ("gyro_bias_K", "f8", 3),  # of the bias, per K from reference_degC, and per K²
+        ("gyro_bias_K2", "f8", 3),
+        ("reference_degC", "f8"),
         ("accel_CI", "f8", (3, 3)),
         ("accel_bias_I", "f8", 3),
         ("gyro_range", "f8"),  # rad/s
         ("accel_range", "f8"),  # m/s²
         ("dt_s", "f8"),  # nominal sample time
+        ("mag_CI", "f8", (3, 3)),  # soft iron and mount: field_C = mag_CI (reading - hard)
+        ("mag_hard_I", "f8", 3),
+        ("mag_on", "u1"),  # calibrated: the magnetometer may be used
     ],
     align=True,
 )
@@ -35,11 +41,35 @@ def _finite(a, b):
 
 
 @kernel
+def gyro_bias(p, temp_degC):
+    """Bias at a temperature; at 0, which stands for not given, at the reference."""
+    k = temp_degC - p["reference_degC"] if temp_degC != 0.0 else 0.0
+    b, k1, k2 = p["gyro_bias_I"], p["gyro_bias_K"], p["gyro_bias_K2"]
+    return (
+        b[0] + k * (k1[0] + k * k2[0]),
+        b[1] + k * (k1[1] + k * k2[1]),
+        b[2] + k * (k1[2] + k * k2[2]),
+    )
+
+
+@kernel
+def measure_field(p, sense, meas):
+    """The magnetometer's sample in camera axes; none before it was calibrated, its own magnets would turn the heading."""
+    use = p["mag_on"] != 0 and sense["mag_valid"] != 0
+    raw = load3(sense["mag_I"])
+    meas["mag_valid"] = 1 if use and math.isfinite(raw[0] + raw[1] + raw[2]) else 0
+    field = mat3_vec(p["mag_CI"], sub3(raw, load3(p["mag_hard_I"])))
+    for i in range(3):
+        meas["mag_C_meas"][i] = field[i]
+
+
+@kernel
 def measure_imu(p, s, sense, meas):
     """Fill the IMU part of MEAS from SENSE. Samples not newer than the last one are dropped."""
     n = 0
     status = sense["imu_status"] & 3
     last = s["last_I"]
+    bias = gyro_bias(p, sense["imu_temp_degC"])
     for k in range(min(max(sense["imu_n"], 0), 8)):
         t_ns = sense["imu_t_ns"][k]
         gyro = load3(sense["imu_gyro_I"][k])
@@ -62,7 +92,7 @@ def measure_imu(p, s, sense, meas):
         s["repeats"] = s["repeats"] + 1 if same else 0
         meas["imu_t_ns"][n] = t_ns
         meas["imu_dt_s"][n] = 1e-9 * (t_ns - s["t_ns"]) if s["started"] else p["dt_s"]
-        g = mat3_vec(p["gyro_CI"], sub3(gyro, load3(p["gyro_bias_I"])))
+        g = mat3_vec(p["gyro_CI"], sub3(gyro, bias))
         a = mat3_vec(p["accel_CI"], sub3(accel, load3(p["accel_bias_I"])))
         for i in range(3):
             meas["gyro_C_meas"][n, i] = g[i]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gimbal.records import MEAS, SENSE
-from gimbal.sensors.encoders import ENCODER_STATE, measure_joints
+from gimbal.sensors.encoders import ENCODER_PARAMS, ENCODER_STATE, measure_joints
 from gimbal.sensors.imu import CLIPPED, CONSTANT, FUTURE, IMU_PARAMS, IMU_STATE, NON_FINITE, measure_imu
 
 MS = 1_000_000
@@ -89,10 +89,10 @@ def test_joints_keep_their_value_and_say_its_age():
     s, meas, sense = (np.zeros(1, d)[0] for d in (ENCODER_STATE, MEAS, SENSE))
     sense["t_ns"], sense["joint_valid"], sense["joint_t_ns"] = 10 * MS, [1, 1, 0], 9 * MS
     sense["joint_angle"] = [0.1, np.nan, 0.3]
-    measure_joints(s, sense, meas)
+    measure_joints(np.zeros(1, ENCODER_PARAMS)[0], s, sense, meas)
     assert list(meas["joint_new"]) == [1, 0, 0] and list(meas["joint_valid"]) == [1, 0, 0]
     assert meas["joint_age_ns"][0] == MS and meas["joint_age_ns"][2] >= 1000 * MS
     later = np.zeros(1, SENSE)[0]
     later["t_ns"] = 15 * MS
-    measure_joints(s, later, meas)
+    measure_joints(np.zeros(1, ENCODER_PARAMS)[0], s, later, meas)
     assert meas["joint_angle_meas"][0] == 0.1 and meas["joint_age_ns"][0] == 6 * MS and not meas["joint_new"][0]

@@ -6,7 +6,7 @@ import numpy as np
 
 from gimbal.calibrate.recording import Recording
 from gimbal.calibrate.result import Panel, Result, mean_temp, triple, words
-from gimbal.calibrate.wave import chain_order, joint_axes, rotation
+from gimbal.calibrate.wave import camera_side, chain_order, joint_axes, rotation, smoothed
 from gimbal.config.calibration import Arm
 from gimbal.config.pack import pack_params
 from gimbal.errors import UsageError
@@ -15,17 +15,13 @@ STEP_S = 0.02
 SPAN_S = 0.06  # of a second difference of places
 MAX_STD_M = 0.03
 MAX_ARM_M = 5.0
+FLOOR_M = 0.001  # bending and the sensor's own lag
 FIXES = 50
+GROUP = 10
 
 
 def _at(t: np.ndarray, times: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(t, times, x[:, k]) for k in range(x.shape[1])], axis=1)
-
-
-def _means(edge: np.ndarray, times: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """(n - 1, 3) means of samples between edges."""
-    total = np.vstack([np.zeros(3), np.cumsum(0.5 * (x[1:] + x[:-1]) * np.diff(times)[:, None], axis=0)])
-    return np.diff(_at(edge, times, total), axis=0) / np.diff(edge)[:, None]
 
 
 def _cross(v: np.ndarray) -> np.ndarray:
@@ -87,20 +83,22 @@ def imu_arm(rec: Recording) -> Result:
         UsageError: too little rotation, or an arm that no rig has.
     """
     hint = "Wave the joints faster, all three, for 30 s, the base at rest, and record again."
-    edge = np.arange(max(rec.t[0], rec.joint_t[0]) + 0.2, min(rec.t[-1], rec.joint_t[-1]) - 0.2, STEP_S)
-    if len(edge) < 500:
+    if rec.seconds < 10.0 or len(rec.joint_t) < 1000:
         raise UsageError(f"The recording has {rec.seconds:.0f} s with joints, 10 are needed. {hint}")
     p = pack_params(rec.rig)["imu"][0]
-    gyro = (rec.gyro - p["gyro_bias_I"]) @ p["gyro_CI"].T
-    force = (rec.accel - p["accel_bias_I"]) @ p["accel_CI"].T
-    w = _means(edge, rec.t, gyro)
+    gyro_t, gyro = smoothed(rec.t, (rec.gyro - p["gyro_bias_I"]) @ p["gyro_CI"].T)
+    _, force = smoothed(rec.t, (rec.accel - p["accel_bias_I"]) @ p["accel_CI"].T)
+    late = pack_params(rec.rig)["encoders"]["late_ns"][0] * 1e-9
+    joint_t, joint = camera_side(rec)
+    joint_t = joint_t - late
+    t = np.arange(max(gyro_t[0], joint_t[0]) + 0.2, min(gyro_t[-1], joint_t[-1]) - 0.2, STEP_S)
+    w = _at(t, gyro_t, gyro)
     rest = np.linalg.norm(w, axis=1) < 0.01
     w = w - (np.median(w[rest], axis=0) if rest.sum() > 20 else 0.0)
-    alpha = np.gradient(w, STEP_S, axis=0)
-    f = _means(edge, rec.t, force)
-    t = 0.5 * (edge[1:] + edge[:-1])
-    R_BC, _ = joint_axes(chain_order(rec), _at(t, rec.joint_t, rec.joint))
-    places = [stage_place(rec, _at(t + d, rec.joint_t, rec.joint)) for d in (-SPAN_S, 0.0, SPAN_S)]
+    alpha = _at(t, gyro_t, np.gradient(gyro, gyro_t, axis=0))
+    f = _at(t, gyro_t, force)
+    R_BC, _ = joint_axes(chain_order(rec), _at(t, joint_t, joint))
+    places = [stage_place(rec, _at(t + d, joint_t, joint)) for d in (-SPAN_S, 0.0, SPAN_S)]
     moved = (places[0] - 2.0 * places[1] + places[2]) / SPAN_S**2
     R_CB = R_BC.transpose(0, 2, 1)
     lever = _cross(alpha) + _cross(w) @ _cross(w)
@@ -110,7 +108,7 @@ def imu_arm(rec: Recording) -> Result:
     x, std, left = _solve(rec, A, y, "the IMU's arm", hint)
     left = left.reshape(n, 3)
     panel = Panel("Force less what gravity and the arm explain", t, left, ("x", "y", "z"), y_label="m/s²")
-    return _result(rec, "imu_arm", x, 2.0 * std, panel, float(np.sqrt(np.mean(left**2))))
+    return _result(rec, "imu_arm", x, np.maximum(2.0 * std, FLOOR_M), panel, float(np.sqrt(np.mean(left**2))))
 
 
 def _matrices(q: np.ndarray) -> np.ndarray:
@@ -127,6 +125,13 @@ def _q_at(rec: Recording, t: np.ndarray) -> np.ndarray:
     b = np.where(np.sum(a * b, axis=1, keepdims=True) < 0, -b, b)
     share = np.clip((t - rec.nav_t[i - 1]) / (rec.nav_t[i] - rec.nav_t[i - 1]), 0.0, 1.0)[:, None]
     return a + share * (b - a)
+
+
+def _without_trend(t: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Rows less their mean and line over time: what an error of velocity or tilt puts into a group of fixes."""
+    line = np.stack([np.ones(len(t)), t - t.mean()], axis=1)
+    flat = x.reshape(len(t), -1)
+    return (flat - line @ np.linalg.lstsq(line, flat, rcond=None)[0]).reshape(x.shape)
 
 
 def antenna(rec: Recording) -> Result:
@@ -150,22 +155,27 @@ def antenna(rec: Recording) -> Result:
     turned = np.cumsum(R_NC[1:].reshape(-1, 9) * weight, axis=0)
     turned = np.vstack([np.zeros(9), turned])
     order, arm_C = chain_order(rec), p["estimation"]["imu_C"][0]
+    joint_t = rec.joint_t - p["encoders"]["late_ns"][0] * 1e-9
     sides = []
     for d in (-0.5 * STEP_S, 0.5 * STEP_S):
-        joint = _at(t + d, rec.joint_t, rec.joint)
+        joint = _at(t + d, joint_t, rec.joint)
         R_BC, _ = joint_axes(order, joint)
         R_NB = _matrices(_q_at(rec, t + d)) @ R_BC.transpose(0, 2, 1)
         imu_B = stage_place(rec, joint) + R_BC @ arm_C
         sides.append((R_NB, np.einsum("nij,nj->ni", R_NB, imu_B)))
     spin = (sides[1][0] - sides[0][0]) / STEP_S  # of the antenna's arm
     own = (sides[1][1] - sides[0][1]) / STEP_S  # velocity of the IMU against the yaw bearing
-    dv = np.diff(v - _at(t, rec.t, gained) + own, axis=0)
-    dt = np.diff(t)
-    near = dt < 1.5
-    A = np.concatenate([np.diff(spin, axis=0), -np.diff(_at(t, rec.t, turned), axis=0).reshape(-1, 3, 3)], axis=2)
-    n = int(near.sum())
-    x, std, left = _solve(rec, A[near].reshape(3 * n, 6), dv[near].reshape(-1), "the antenna's arm", hint)
+    y = v - _at(t, rec.t, gained) + own
+    A = np.concatenate([spin, -_at(t, rec.t, turned).reshape(-1, 3, 3)], axis=2)
+    groups = [np.arange(i, i + GROUP) for i in range(0, len(t) - GROUP + 1, GROUP)]
+    groups = [g for g in groups if np.diff(t[g]).max() < 1.5]
+    if len(groups) < 5:
+        raise UsageError(f"The fixes have gaps: {len(groups)} stretches of {GROUP} without one, 5 are needed. {hint}")
+    rows = np.concatenate(groups)
+    A, y = (np.concatenate([_without_trend(t[g], x[g]) for g in groups]) for x in (A, y))
+    n = len(rows)
+    x, std, left = _solve(rec, A.reshape(3 * n, 6), y.reshape(-1), "the antenna's arm", hint)
     left = left.reshape(n, 3)
-    panel = Panel("Change of GNSS velocity from fix to fix, less the own and the arm's", t[1:][near], left,
-                  ("north", "east", "down"), y_label="m/s")  # fmt: skip
+    std = std * np.sqrt(GROUP / (GROUP - 2.0))  # two of each group went into its line
+    panel = Panel("GNSS velocity less the own and the arm's", t[rows], left, ("north", "east", "down"), y_label="m/s")
     return _result(rec, "antenna", x, std, panel, float(np.sqrt(np.mean(left**2))))

@@ -130,7 +130,7 @@ def delay(rec: Recording) -> Result:
             f"Encoders and gyro lie {late_ms:+.1f} ms apart: no link is so late. A driver stamps wrongly, or the clock "
             "of a device isn't followed; look at `gimbal devices probe` for both and record again."
         )
-    std = 1e3 * max(found.late_std, 5e-5)
+    std = 1e3 * max(found.late_std, 6e-5)
     section = calibration.Delay(
         **_facts(rec, found), encoder_late_ms=round(late_ms, 4), encoder_late_std_ms=round(std, 4)
     )

@@ -13,6 +13,7 @@ from gimbal.errors import UsageError
 from gimbal.units import DEG, G0
 
 LEAST_S = 120.0
+MOST_K = 2.0
 FLICKER = 0.664  # of the Allan deviation's floor to bias instability: sqrt(2 ln 2 / pi)
 
 
@@ -45,6 +46,12 @@ def noise(rec: Recording) -> Result:
         raise UsageError(
             f"The camera was at rest for {100 * share:.0f} % of the recording, 98 are needed. Motors off, firm ground, "
             "nobody near; record again."
+        )
+    warmed = np.ptp(rec.temp[np.isfinite(rec.temp)]) if np.isfinite(rec.temp).any() else 0.0
+    if warmed > MOST_K:
+        raise UsageError(
+            f"The IMU warmed by {warmed:.1f} K meanwhile, {MOST_K:g} are allowed: its drift would count as noise. Let it "
+            "run for ten minutes, then record."
         )
     tau, gyro = allan(rec.gyro / DEG, rec.rate_hz)
     _, accel = allan(rec.accel / G0 * 1e6, rec.rate_hz)

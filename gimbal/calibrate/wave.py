@@ -1,7 +1,8 @@
 """Joints waved by hand in front of a resting base: what encoders and gyro must agree on.
 
 In camera axes the rate is J(angles) rate_joints; the gyro, through its matrix and bias, must show the same. Rates are
-means over 20 ms on both sides (differences of angles, of the gyro's integral), so both have the same low-pass. For
+means over 20 ms on both sides (differences of angles, of the gyro's integral) after the same smoothing, so both have
+the same low-pass and an encoder's steps don't make the fit rough. For
 given signs, zero of the middle joint and delay the rest is linear; those two are found by least squares around it
 (variable projection: Golub and Pereyra, SIAM J. Numer. Anal. 10(2), 1973, doi 10.1137/0710036).
 
@@ -24,6 +25,7 @@ from gimbal.frames import AXES, AXIS_INDEX
 from gimbal.units import DEG
 
 MEAN_S = 0.02
+SMOOTH_S = 0.06  # length of the Hann window
 REST_S = 1.0  # at the marks at least
 LEAST_DEG = 15.0  # each joint must move by this much to either side, all together
 SLOW = 0.1  # rad/s: below it nothing moved
@@ -80,24 +82,49 @@ def nominal_mount(rec: Recording) -> np.ndarray:
     return u @ v
 
 
+def smoothed(times: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Samples (n, 3) at 1 kHz after a Hann window, without its ends; and their times."""
+    t = np.arange(times[0], times[-1], 0.001)
+    window = np.hanning(round(SMOOTH_S / 0.001) | 1)
+    window /= window.sum()
+    half = len(window) // 2
+    even = [np.convolve(np.interp(t, times, x[:, k]), window, mode="valid") for k in range(x.shape[1])]
+    return t[half:-half], np.stack(even, axis=1)
+
+
+def camera_side(rec: Recording) -> tuple[np.ndarray, np.ndarray]:
+    """Smoothed joint angles behind the structure's spring, which the camera's inertia bends: encoders sit before it.
+
+    Slow against the mode, the camera's angle is the motor's less its acceleration over (2 pi mode)² times the motor's
+    share of the inertia.
+    """
+    t, angle = smoothed(rec.joint_t, rec.joint)
+    share = rec.rig.structure.motor_inertia_share
+    if share > 0.0:
+        stiff = (2.0 * np.pi * np.array(rec.rig.structure.mode_hz)) ** 2 * share
+        angle = angle - np.gradient(np.gradient(angle, t, axis=0), t, axis=0) / stiff
+    return t, angle
+
+
 class _Data:
     """Means of the gyro on a grid, and joint angles at its edges for any delay."""
 
     def __init__(self, rec: Recording) -> None:
-        self.rec, self.order = rec, chain_order(rec)
-        start = max(rec.t[0], rec.joint_t[0]) + 0.05
-        end = min(rec.t[-1], rec.joint_t[-1]) - 0.05
+        self.order = chain_order(rec)
+        start = max(rec.t[0], rec.joint_t[0]) + 0.1
+        end = min(rec.t[-1], rec.joint_t[-1]) - 0.1
         self.edge = np.arange(start, end, MEAN_S)
         self.t = 0.5 * (self.edge[1:] + self.edge[:-1])
         middle = 0.5 * (rec.gyro[1:] + rec.gyro[:-1]) * np.diff(rec.t)[:, None]
         turned = np.vstack([np.zeros(3), np.cumsum(middle, axis=0)])
-        at = np.stack([np.interp(self.edge, rec.t, turned[:, k]) for k in range(3)], axis=1)
+        t, turned = smoothed(rec.t, turned)
+        at = np.stack([np.interp(self.edge, t, turned[:, k]) for k in range(3)], axis=1)
+        self.joint_t, self.joint = camera_side(rec)
         self.gyro = np.diff(at, axis=0) / MEAN_S
         self.with_one = np.hstack([self.gyro, np.ones((len(self.gyro), 1))])
 
     def rate_C(self, signs: np.ndarray, zero: float, late_s: float) -> np.ndarray:
-        rec = self.rec
-        at = np.stack([np.interp(self.edge + late_s, rec.joint_t, rec.joint[:, k]) for k in range(3)], axis=1)
+        at = np.stack([np.interp(self.edge + late_s, self.joint_t, self.joint[:, k]) for k in range(3)], axis=1)
         at[:, self.order[1]] -= zero
         at *= signs
         rate = np.diff(at, axis=0) / MEAN_S

@@ -51,8 +51,8 @@ def joints(rec: Recording) -> Result:
     off = (found.zero - found.marks[middle]) / DEG
     if abs(off) > MARKS_OFF_DEG:
         raise UsageError(
-            f"By the gyro the {AXES[middle]} joint's zero lies {off:+.1f} degrees from where the camera was held at the "
-            "beginning. Hold it at its marks, level with the base, and record again."
+            f"By the gyro the {AXES[middle]} joint's zero lies {off:+.1f} degrees from where the camera was held "
+            "at the beginning. Hold it at its marks, level with the base, and record again."
         )
     sign, _ = believed(rec.rig)
     zero = np.where(np.arange(3) == middle, found.zero, found.marks)
@@ -72,7 +72,7 @@ def joints(rec: Recording) -> Result:
     ]
     facts = _facts(rec, found)
     facts["figures"]["marks_off_deg"] = round(off, 3)
-    return Result("joints", calibration.Joints(**facts, **each), lines, [_panel(found)])
+    return Result("joints", calibration.Joints(**facts | each), lines, [_panel(found)])
 
 
 def mount(rec: Recording) -> Result:
@@ -94,8 +94,8 @@ def mount(rec: Recording) -> Result:
     R, S = u @ v, v.T @ np.diag(scale) @ v
     if np.abs(S - np.eye(3)).max() > 0.1:
         raise UsageError(
-            f"The gyro's scale would be off by {100 * np.abs(S - np.eye(3)).max():.0f} %. It is read in another unit, or "
-            "an encoder counts several turns as one. Correct the driver's options and record again."
+            f"The gyro's scale would be off by {100 * np.abs(S - np.eye(3)).max():.0f} %. It is read in another unit, "
+            "or an encoder counts several turns as one. Correct the driver's options and record again."
         )
     rpy = (math.atan2(R[2, 1], R[2, 2]), -math.asin(R[2, 0]), math.atan2(R[1, 0], R[0, 0]))
     s = found.matrix_std

@@ -15,12 +15,12 @@ from gimbal.calibrate.result import Panel, Result, mean_temp, triple, words
 from gimbal.config.calibration import Magnetometer
 from gimbal.errors import UsageError
 
-FIELD = 48.0  # uT, without a better one: of the middle of Europe; only directions count
 LEAST = 200
 COVERED = 10  # of 14 sectors of the sphere
 MAX_RESIDUAL = 0.06  # of the field
 SECTORS = np.array([v for s in (1, -1) for v in ((s, 0, 0), (0, s, 0), (0, 0, s))]
                    + [(x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, -1)], float)  # fmt: skip
+SECTORS /= np.linalg.norm(SECTORS, axis=1)[:, None]
 
 
 def quadric(m: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -51,16 +51,14 @@ def magnetometer(rec: Recording) -> Result:
     hint = "Turn the whole rig slowly so that each side faces down and north once, far from iron, and record again."
     if len(m) < LEAST:
         raise UsageError(
-            f"The recording has {len(m)} magnetometer samples, {LEAST} are needed. Check that this IMU has one and that "
+            f"The recording has {len(m)} magnetometer samples, {LEAST} are needed. Check that this IMU has one, and "
             'its driver reads it (vectornav: output = "full").'
         )
     first = quadric(m)
     if first is None:
         raise UsageError(f"The readings lie on no ellipsoid: too few directions, or magnets nearby. {hint}")
     unit = (m - first[0]) @ first[1].T
-    nearest = np.argmax(
-        (unit / np.linalg.norm(unit, axis=1)[:, None]) @ (SECTORS / np.linalg.norm(SECTORS, axis=1)[:, None]).T, axis=1
-    )
+    nearest = np.argmax(unit @ SECTORS.T, axis=1)
     covered = len(set(nearest.tolist()))
     if covered < COVERED:
         raise UsageError(f"The readings cover {covered} of {len(SECTORS)} sectors, {COVERED} are needed. {hint}")
@@ -71,14 +69,15 @@ def magnetometer(rec: Recording) -> Result:
 
     A = first[1]
     start = [*first[0], A[0, 0], A[1, 1], A[2, 2], A[0, 1], A[0, 2], A[1, 2]]
-    best = least_squares(left, start, x_scale=np.maximum(np.abs(start), 1e-3), loss="soft_l1", f_scale=0.05)
+    steady = f"{100 * MAX_RESIDUAL:.0f} are allowed: magnets or motor currents change with time. Motors off. {hint}"
+    rough = float(np.sqrt(np.mean(left(np.array(start)) ** 2)))
+    if rough > 1.5 * MAX_RESIDUAL:  # the finer fit would stretch the ellipsoid until it explains anything
+        raise UsageError(f"{100 * rough:.0f} % of the field are left over, {steady}")
+    best = least_squares(left, start, x_scale=np.maximum(np.abs(start), 1e-3), max_nfev=30)
     residual = left(best.x)
     rms = float(np.sqrt(np.mean(residual**2)))
     if rms > MAX_RESIDUAL:
-        raise UsageError(
-            f"{100 * rms:.0f} % of the field are left over, {100 * MAX_RESIDUAL:.0f} are allowed: magnets or motor "
-            f"currents change with time. Motors off. {hint}"
-        )
+        raise UsageError(f"{100 * rms:.0f} % of the field are left over, {steady}")
     block = max(len(m) // 200, 1)  # neighbouring samples share what disturbs them
     means = residual[: len(m) // block * block].reshape(-1, block).mean(axis=1)
     shared = max(1.0, float(np.sqrt(block * np.mean(means**2)) / rms))

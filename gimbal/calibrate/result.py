@@ -1,4 +1,4 @@
-"""What a procedure hands back: the section of the calibration file, words for people, and what is left over, to draw."""
+"""What a procedure hands back: its section of the calibration file, words for people, and what is left, to draw."""
 
 from __future__ import annotations
 

@@ -155,8 +155,8 @@ def fit(rec: Recording) -> Wave:
     for k in range(3):
         if away[k] < 2.0 * LEAST_DEG:
             raise UsageError(
-                f"The {AXES[k]} joint moved over {away[k]:.0f} degrees, {2 * LEAST_DEG:.0f} are needed. Turn every joint "
-                "to and fro, also two at a time, a turn and back in 3 s or so, and record again."
+                f"The {AXES[k]} joint moved over {away[k]:.0f} degrees, {2 * LEAST_DEG:.0f} are needed. Turn every "
+                "joint to and fro, also two at a time, a turn and back in 3 s or so, and record again."
             )
     if np.abs(rec.gyro).max() > 0.995 * rec.rig.imu.gyro_range_deg_s * DEG:
         raise UsageError("The gyro was at its range. Turn the joints more slowly and record again.")

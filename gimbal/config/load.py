@@ -132,14 +132,14 @@ def load_calibration(name: str, where: str) -> Loaded[Calibration]:
     path = Path(name) if name.endswith(".toml") else CONFIGS / "calibration" / f"{name}.toml"
     if not path.is_file():
         raise ConfigError(
-            f"{where}: there is no calibration file {path}. Make it with `gimbal calibrate`, correct the name, or leave "
-            "the key empty to fly uncalibrated."
+            f"{where}: there is no calibration file {path}. Make it with `gimbal calibrate`, correct the name, or "
+            "leave the key empty to fly uncalibrated."
         )
     found = parse(Calibration, path)
     if not name.endswith(".toml") and found.config.serial != name:
         raise ConfigError(
-            f"{where}: {path} holds serial {found.config.serial!r}: it was renamed or copied. Calibrate this sensor, or "
-            "name the file by its own serial."
+            f"{where}: {path} holds serial {found.config.serial!r}: it was renamed or copied. Calibrate this sensor, "
+            "or name the file by its own serial."
         )
     return found
 

@@ -55,7 +55,9 @@ class Plant:
         # evaluate the base alone, put the joints where the camera is level and still, then start
         start = self.state.copy()
         step.run(self.params, start, self.tables, self._command, -1, 0)
-        angle, rate = assemble.level_joints(p, start[0]["q_NB"], start[0]["omega_NB_B"])
+        angle, rate = np.zeros(3), np.zeros(3)  # a hand holds the camera at its marks
+        if scenario.hand == "none":
+            angle, rate = assemble.level_joints(p, start[0]["q_NB"], start[0]["omega_NB_B"])
         self.place(angle, rate)
         self._row = np.zeros(1, TRUTH)
         self._sense = np.zeros(1, records.SENSE)

@@ -11,7 +11,7 @@ from gimbal.frames import AXES
 
 
 def believed(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
-    """Directions (3,) and zeros (3,) in rad, roll pitch yaw, as the loop believes them: device = direction angle + zero."""
+    """Directions (3,) and zeros (3,) in rad, roll pitch yaw, as the loop has them: device = direction angle + zero."""
     joints = rig.joints if rig.calibrated is None or rig.calibrated.joints is None else rig.calibrated.joints
     each = [getattr(joints, axis) for axis in AXES]
     return np.array([float(j.direction) for j in each]), np.array([math.radians(j.zero_deg) for j in each])

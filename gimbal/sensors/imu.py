@@ -54,7 +54,7 @@ def gyro_bias(p, temp_degC):
 
 @kernel
 def measure_field(p, sense, meas):
-    """The magnetometer's sample in camera axes; none before it was calibrated, its own magnets would turn the heading."""
+    """The magnetometer's sample in camera axes; none before it was calibrated: magnets nearby would turn heading."""
     use = p["mag_on"] != 0 and sense["mag_valid"] != 0
     raw = load3(sense["mag_I"])
     meas["mag_valid"] = 1 if use and math.isfinite(raw[0] + raw[1] + raw[2]) else 0

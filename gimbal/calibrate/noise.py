@@ -50,8 +50,8 @@ def noise(rec: Recording) -> Result:
     warmed = np.ptp(rec.temp[np.isfinite(rec.temp)]) if np.isfinite(rec.temp).any() else 0.0
     if warmed > MOST_K:
         raise UsageError(
-            f"The IMU warmed by {warmed:.1f} K meanwhile, {MOST_K:g} are allowed: its drift would pass for noise. Let it "
-            "run for ten minutes, then record."
+            f"The IMU warmed by {warmed:.1f} K meanwhile, {MOST_K:g} are allowed: its drift would pass for noise. "
+            "Let it run for ten minutes, then record."
         )
     tau, gyro = allan(rec.gyro / DEG, rec.rate_hz)
     _, accel = allan(rec.accel / G0 * 1e6, rec.rate_hz)

@@ -1,4 +1,4 @@
-"""Waved joints: what was put in comes out within three sigma; recordings that can't tell are refused with the reason."""
+"""Waved joints: what was put in comes out within three sigma; bad recordings are refused with the reason."""
 
 from __future__ import annotations
 

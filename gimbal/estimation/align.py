@@ -30,7 +30,7 @@ SQUARINGS = 18
 def gather(p, s, t_ns):
     """Take the fix of t_ns into the sums; returns the information on heading (1/rad²), 0 before the second fix.
 
-    B sums weight true seen', C weight true true'. The information on a small turn is tr(C) 1 - C; what is left for
+    B sums weight true seen', C weight seen seen': at rest a receiver's noise would pass for turns. The information on a small turn is tr(C) 1 - C; what is left for
     heading when the tilt must be found as well needs two directions, not one: a Schur complement.
     """
     fix, then, last, B, C = s["fix"], s["then"], s["align_last"], s["align_B"], s["align_C"]
@@ -44,10 +44,11 @@ def gather(p, s, t_ns):
         keep = 0.0
     for i in range(3):
         true_i = fix[X_VEL + i] - then[K_U + i] - last[i] - (fall if i == 2 else 0.0)
+        seen_i = then[K_D + i] - last[3 + i] - (fall if i == 2 else 0.0)
         for j in range(3):
             down = fall if j == 2 else 0.0
             B[i, j] = keep * B[i, j] + weight * true_i * (then[K_D + j] - last[3 + j] - down)
-            C[i, j] = keep * C[i, j] + weight * true_i * (fix[X_VEL + j] - then[K_U + j] - last[j] - down)
+            C[i, j] = keep * C[i, j] + weight * seen_i * (then[K_D + j] - last[3 + j] - down)
     for i in range(3):
         last[i] = fix[X_VEL + i] - then[K_U + i]
         last[3 + i] = then[K_D + i]

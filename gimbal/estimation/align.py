@@ -30,10 +30,12 @@ SQUARINGS = 18
 def gather(p, s, t_ns):
     """Take the fix of t_ns into the sums; returns the information on heading (1/rad²), 0 before the second fix.
 
-    B sums weight true seen', C weight seen seen': at rest a receiver's noise would pass for turns. The information on a small turn is tr(C) 1 - C; what is left for
-    heading when the tilt must be found as well needs two directions, not one: a Schur complement.
+    B sums weight true seen', C weight true true', D weight seen seen'. The information on a small turn is tr(C) 1 - C;
+    what is left for heading when the tilt must be found as well needs two directions, not one: a Schur complement. The
+    lesser of C's and D's counts: a receiver's noise, at rest, and a tilt error look like turns in one of them only.
     """
-    fix, then, last, B, C = s["fix"], s["then"], s["align_last"], s["align_B"], s["align_C"]
+    fix, then, last, B = s["fix"], s["then"], s["align_last"], s["align_B"]
+    C, D = s["align_C"], s["align_D"]
     dt = (t_ns - s["align_ns"]) * 1e-9
     use = s["align_ns"] != 0 and 0.02 < dt < LONGEST_S
     fall = p["gravity"] * dt if use else 0.0
@@ -48,14 +50,21 @@ def gather(p, s, t_ns):
         for j in range(3):
             down = fall if j == 2 else 0.0
             B[i, j] = keep * B[i, j] + weight * true_i * (then[K_D + j] - last[3 + j] - down)
-            C[i, j] = keep * C[i, j] + weight * seen_i * (then[K_D + j] - last[3 + j] - down)
+            C[i, j] = keep * C[i, j] + weight * true_i * (fix[X_VEL + j] - then[K_U + j] - last[j] - down)
+            D[i, j] = keep * D[i, j] + weight * seen_i * (then[K_D + j] - last[3 + j] - down)
     for i in range(3):
         last[i] = fix[X_VEL + i] - then[K_U + i]
         last[3 + i] = then[K_D + i]
     s["align_ns"] = t_ns
     s["align_n"] += 1 if use else 0
+    return min(about_heading(C), about_heading(D)) if s["align_n"] > 0 else 0.0
+
+
+@kernel
+def about_heading(C):
+    """Information on heading (1/rad²) when the tilt must be found as well."""
     xx, yy, zz = C[0, 0], C[1, 1], C[2, 2]
-    return xx + yy - C[0, 2] ** 2 / (yy + zz) - C[1, 2] ** 2 / (xx + zz) if s["align_n"] > 0 else 0.0
+    return xx + yy - C[0, 2] ** 2 / (yy + zz) - C[1, 2] ** 2 / (xx + zz)
 
 
 @kernel

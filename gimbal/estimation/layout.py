@@ -149,6 +149,7 @@ ESTIMATION_STATE = np.dtype(
         ("align_last", "f8", 6),
         ("align_B", "f8", (3, 3)),
         ("align_C", "f8", (3, 3)),
+        ("align_D", "f8", (3, 3)),
         ("align_K", "f8", (4, 4)),
         # magnetometer
         ("mag_sum", "f8", 4),

@@ -54,7 +54,8 @@ def test_errors_drawn_at_switch_on_have_their_sigma():
     for name in ("gyro_M", "accel_M"):
         m = np.array([d[name] for d in draws])
         assert (m[:, [0, 1, 2], [0, 1, 2]] - 1).std() == pytest.approx(0.003, rel=0.1)
-        assert m[:, 0, 1].std() / DEG == pytest.approx(0.2, rel=0.1)
+        tilt = 0.2 if name == "gyro_M" else 0.0  # the reference rig lists misalignment at the gyro alone
+        assert m[:, 0, 1].std() / DEG == pytest.approx(tilt, rel=0.1)
 
 
 def test_gyros_in_run_bias_wanders_by_its_sigma():

@@ -92,8 +92,12 @@ def _add_others(commands: argparse._SubParsersAction) -> None:
         "talk to the running daemon",
         "  gimbal ctl arm\n  gimbal ctl mode track\n  gimbal ctl rate 0 -5 10\n  gimbal ctl stop\n",
     )
-    p.add_argument("verb", choices=("arm", "disarm", "stop", "ack", "mode", "rate", "status"))
-    p.add_argument("values", nargs="*", help="mode MODE; rate ROLL PITCH YAW in deg/s about the camera's axes")
+    p.add_argument("verb", choices=("arm", "disarm", "stop", "ack", "mode", "rate", "point", "trim", "path", "status"))
+    p.add_argument(
+        "values",
+        nargs="*",
+        help="mode MODE; rate R P Y in deg/s; point N E D in m; trim RIGHT DOWN in deg; path record, stop, play",
+    )
     p.add_argument("--rig", help="name of the rig, where several daemons run")
     p.add_argument("--json", metavar="FILE", help="write the answer")
     p.set_defaults(call="gimbal.ctl:ctl_command")
@@ -127,6 +131,27 @@ def _add_others(commands: argparse._SubParsersAction) -> None:
     p.add_argument("--rate", type=float, default=1000.0, help="loop rate, Hz")
     p.add_argument("--json", metavar="FILE")
     p.set_defaults(call="gimbal.bench:bench_command")
+
+
+def _add_vision(commands: argparse._SubParsersAction) -> None:
+    p = _command(
+        commands,
+        "vision",
+        "follow the subject in a camera's frames and send its bearings to the daemon; extra 'vision'",
+        "  gimbal vision /dev/video0 --rig torque --latency-ms 60\n"
+        "  gimbal vision pass.mp4 --rig torque --box 0.5 0.5 0.1\n",
+    )
+    p.add_argument("source", help="a camera (/dev/video0, or its number) or a video file")
+    p.add_argument("--rig", required=True, help="a path, or a name in configs/rigs/: its lens, and whose daemon to ask")
+    p.add_argument("--to", default="udp://127.0.0.1:5602", help="the daemon's vision_json port")
+    p.add_argument(
+        "--box", nargs=3, type=float, metavar=("X", "Y", "SIDE"), help="the subject in the first frame, shares"
+    )
+    p.add_argument(
+        "--latency-ms", type=float, default=60.0, help="a camera's: exposure's start to arrival (default 60)"
+    )
+    p.add_argument("--exposure-us", type=float, default=4000.0, help="where the source doesn't say (default 4000)")
+    p.set_defaults(call="gimbal.vision.command:vision_command")
 
 
 def _add_devices(commands: argparse._SubParsersAction) -> None:
@@ -184,6 +209,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_others(commands)
     _add_devices(commands)
     _add_calibrate(commands)
+    _add_vision(commands)
     return parser
 
 

@@ -23,7 +23,7 @@ from gimbal.loop.board import Board
 from gimbal.output import check_writable
 from gimbal.records import Mode
 
-VERBS = ("arm", "disarm", "stop", "ack", "mode", "rate", "status")
+VERBS = ("arm", "disarm", "stop", "ack", "mode", "rate", "point", "trim", "path", "status")
 MODES = {mode.name.lower(): mode for mode in Mode}
 ANSWER_S = 2.0
 STOP_ANSWER_S = 0.8  # longer than the desk waits for the loop (WAIT_S)
@@ -47,9 +47,41 @@ def build_request(verb: str, values: Sequence[str]) -> dict[str, Any]:
         return {"verb": "mode", "mode": values[0].lower()}
     if verb == "rate":
         return {"verb": "rate", "rate_deg_s": _rates(values)}
+    if verb == "point":
+        return {"verb": "point", "point_N_m": _numbers(values, 3, "point takes three numbers, metres north, east and "
+                "down of the mount's start", "gimbal ctl point 120 -40 0", 1e5)}  # fmt: skip
+    if verb == "trim":
+        return {"verb": "trim", "trim_deg": _numbers(values, 2, "trim takes two numbers, degrees right and down",
+                "gimbal ctl trim -4 2", 45.0)}  # fmt: skip
+    if verb == "path":
+        return _path(values)
     if values:
         raise UsageError(f"gimbal ctl {verb} takes no value, but {' '.join(values)!r} was given.")
     return {"verb": verb}
+
+
+def _numbers(values: Sequence[str], count: int, what: str, example: str, most: float) -> list[float]:
+    try:
+        numbers = [float(value) for value in values]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count or not all(math.isfinite(n) and abs(n) <= most for n in numbers):
+        given = " ".join(values) or "nothing"
+        raise UsageError(f"gimbal ctl {what} within {most:g}, not {given}. Example: {example}")
+    return numbers
+
+
+def _path(values: Sequence[str]) -> dict[str, Any]:
+    words = ("record", "stop", "play")
+    if not values or values[0] not in words or len(values) > (2 if values[0] == "play" else 1):
+        raise UsageError(
+            f"gimbal ctl path takes record, stop, or play [SPEED], not {' '.join(values) or 'nothing'}. "
+            "Example: gimbal ctl path play 0.5"
+        )
+    speed = (
+        _numbers(values[1:], 1, "path play takes a speed", "gimbal ctl path play 0.5", 20.0)[0] if values[1:] else 1.0
+    )
+    return {"verb": "path", "path": values[0], "speed": speed}
 
 
 def _rates(values: Sequence[str]) -> list[float]:

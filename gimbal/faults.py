@@ -27,6 +27,10 @@ class Code(enum.IntEnum):
     MOTOR_HOT = 13
     IMU_HOLD = 14
     ARM_RAMP = 15
+    BEACON_SILENT = 16
+    CAMERA_BLIND = 17
+    STICK = 18
+    NO_MOVE = 19
     # faults
     OPERATOR_STOP = 100
     IMU_SILENT = 101
@@ -138,6 +142,18 @@ TEXT: dict[int, Text] = {
         "The IMU stalled.",
         "Check its cable.",
         "safety.imu_hold_ms",
+    ),
+    Code.BEACON_SILENT: Text(
+        "The beacon is silent: the camera alone holds the subject.", "Radio range, antenna, battery.", "Stay in view."
+    ),
+    Code.CAMERA_BLIND: Text(
+        "The camera doesn't see the subject: the beacon alone leads.",
+        "Out of frame, hidden, or the vision process ended.",
+        "Look at its confidence; restart `gimbal vision`.",
+    ),
+    Code.STICK: Text("The stick has taken over.", "An operator.", "Release it: the mode before goes on by itself."),
+    Code.NO_MOVE: Text(
+        "There is no recorded move to play.", "", "`gimbal ctl path record`, move, `gimbal ctl path stop`."
     ),
     Code.ARM_RAMP: Text("Torque is ramping up after arming.", "", "", "limits.arm_ramp_s"),
     Code.OPERATOR_STOP: Text("STOP was pressed.", "An operator.", "`gimbal ctl ack`, then `gimbal ctl arm`."),

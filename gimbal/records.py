@@ -61,6 +61,7 @@ class Verb(enum.IntEnum):
     RATE = 6
     POINT = 7  # vector = position in N, m
     TRIM = 8  # vector = framing offset right, down (rad), zoom unused
+    PATH = 9  # vector[0]: 0 end, 1 begin the recording of a move, 2 play it; vector[1] = speed of playing
 
 
 class TargetStatus(enum.IntEnum):
@@ -205,6 +206,7 @@ TARGET = _record(
     ("los_std", "f8"),  # rad
     ("los_acc_N", "f8", 3),  # rad/s²
     ("source", "i4"),  # TargetSource
+    ("seen", "u1"),  # the camera has had the subject on this track
     ("zoom_mm", "f8"),  # advised focal length, 0 = none
     ("focus_m", "f8"),  # advised focus distance, 0 = none
 )

@@ -23,8 +23,10 @@ from gimbal.units import DEG
 WAIT_S = 0.5
 RATE_LIFE_NS = 250_000_000
 LIFE_NS = 500_000_000
+PATH_WORDS = {"stop": 0, "record": 1, "play": 2}
 _VERBS = {
     "arm": Verb.ARM, "disarm": Verb.DISARM, "ack": Verb.ACK, "mode": Verb.MODE, "rate": Verb.RATE, "point": Verb.POINT,
+    "trim": Verb.TRIM, "path": Verb.PATH,
 }  # fmt: skip
 _PHASE_TEXT = {
     Phase.STARTING: "starting",
@@ -95,6 +97,10 @@ class Desk:
             vector = self._vector(request.get("rate_deg_s"))
         elif verb is Verb.POINT:
             vector = self._place(request.get("point_N_m"))
+        elif verb is Verb.TRIM:
+            vector = (*self._trim(request.get("trim_deg")), 0.0)
+        elif verb is Verb.PATH:
+            vector = self._path(request)
         reader = self._reader()
         before = reader.latest()
         life_ns = RATE_LIFE_NS if verb is Verb.RATE else LIFE_NS
@@ -130,6 +136,25 @@ class Desk:
         except (TypeError, ValueError):
             raise Refused(f"point_N_m must be three numbers, metres north, east and down, not {point!r}") from None
         return north, east, down
+
+    @staticmethod
+    def _trim(angles: Any) -> tuple[float, float]:
+        try:
+            right, down = (float(angle) for angle in angles)
+        except (TypeError, ValueError):
+            raise Refused(f"trim_deg must be two numbers, degrees right and down, not {angles!r}") from None
+        if not (abs(right) <= 45.0 and abs(down) <= 45.0):
+            raise Refused(f"trim_deg must lie within 45 degrees, not {angles!r}")
+        return right * DEG, down * DEG
+
+    @staticmethod
+    def _path(request: dict[str, Any]) -> tuple[float, float, float]:
+        what, speed = request.get("path"), request.get("speed", 1.0)
+        if what not in PATH_WORDS:
+            raise Refused(f"path takes one of {', '.join(PATH_WORDS)}, not {what!r}")
+        if not isinstance(speed, (int, float)) or not 0.05 <= speed <= 20.0:
+            raise Refused(f"the speed of a move is 0.05 to 20 times that of its recording, not {speed!r}")
+        return float(PATH_WORDS[what]), float(speed), 0.0
 
     def _watch(self, reader: RingReader, wanted: Callable[[np.ndarray], Any]) -> tuple[Any, Any]:
         """The first row for which ``wanted`` is true and the one before it; None where there is none in time."""
@@ -172,6 +197,10 @@ class Desk:
             return f"rate, for {RATE_LIFE_NS // 1_000_000} ms"
         if verb is Verb.POINT:
             return "point taken: mode point looks at it"
+        if verb is Verb.TRIM:
+            return "framing trimmed"
+        if verb is Verb.PATH:
+            return "taken"
         return f"state {arm.name.lower()}"
 
     def status(self) -> dict[str, Any]:

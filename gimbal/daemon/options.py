@@ -15,7 +15,7 @@ from gimbal.config.load import Loaded, load_rig, load_scenario
 from gimbal.errors import GimbalError, UsageError
 from gimbal.records import Mode
 
-MODES = [mode.name.lower() for mode in (Mode.OFF, Mode.LOCK, Mode.RATE, Mode.TRACK, Mode.STOW, Mode.HOME)]
+MODES = [mode.name.lower() for mode in Mode]
 LOG_ROOM_MB = 50
 MAX_EMULATED_S = 3600.0  # its motion is made before the start and held in memory
 

@@ -20,7 +20,7 @@ from gimbal.metrics import EMPTY, picture_metrics
 from gimbal.records import COMMAND, INBOX, SENSE, TICK, Mode, Verb
 from gimbal.units import DEG
 
-MODES = {m.name.lower(): m for m in (Mode.OFF, Mode.LOCK, Mode.RATE, Mode.TRACK, Mode.STOW, Mode.HOME)}
+MODES = {m.name.lower(): m for m in Mode}
 MAX_RUN_S = 3600.0  # a second of history and of the carrier's motion is half a megabyte
 START_NS = 1_000_000_000  # a run's clock starts here: times of samples before the first tick stay positive
 

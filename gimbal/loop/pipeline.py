@@ -41,6 +41,7 @@ from gimbal.records import MEAS, TARGET, Arm, Mode
 from gimbal.sensors.encoders import ENCODER_PARAMS, ENCODER_STATE, measure_joints
 from gimbal.sensors.imu import IMU_PARAMS, IMU_STATE, measure_field, measure_imu
 from gimbal.targeting.arbiter import ARBITER_PARAMS, ARBITER_STATE, arbitrate
+from gimbal.targeting.lens import LENS_PARAMS, advise
 from gimbal.targeting.modes import MODES_PARAMS, MODES_STATE, choose_goal, modes_turn, pursuit
 from gimbal.targeting.profile import PROFILE_PARAMS, PROFILE_STATE, profile, profile_reset, profile_turn
 from gimbal.targeting.tracker import TRACKER_PARAMS, TRACKER_STATE, track, tracker_turned
@@ -56,6 +57,7 @@ PARAMS = np.dtype(
         ("tracker", TRACKER_PARAMS),
         ("arbiter", ARBITER_PARAMS),
         ("modes", MODES_PARAMS),
+        ("lens", LENS_PARAMS),
         ("profile", PROFILE_PARAMS),
         ("pointing", POINTING_PARAMS),
         ("pid", PID_PARAMS),
@@ -227,6 +229,8 @@ def step(params, state, sense, inbox, command, row):
     # targeting: who asks for what, where the target will be, and a setpoint without jumps
     arbitrate(p["arbiter"], s["arbiter"], now_ns, r["inbox"])
     track(p["tracker"], s["tracker"], r["sense"], nav, q_NC, now_ns + p["act_delay_ns"], target)
+    trim = s["arbiter"]["trim"]
+    advise(p["lens"], target, abs(p["modes"]["framing_down"] + trim[1]), dt_s)
     r["target"] = target
     # SAFETY: the state machine, before anything is commanded
     supervise_state(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from gimbal.kernels.build import kernel
-from gimbal.kernels.quat import add3, cross3, norm3, q_level, q_rotate, q_unrotate, scale3
+from gimbal.kernels.quat import add3, cross3, norm3, q_axis, q_level, q_mul, q_rotate, q_unrotate, scale3
 
 STEP_S = 0.005
 
@@ -57,3 +57,11 @@ def level_goal(line_of_sight_N, los_rate_N, los_acc_N, right, down):
     next_N = level_rate_N(next_x, add3(los_rate_N, scale3(los_acc_N, STEP_S)))
     accel_N = scale3(add3(next_N, scale3(rate_N, -1.0)), 1.0 / STEP_S)
     return q, q_unrotate(q, rate_N), q_unrotate(q, accel_N)
+
+
+@kernel
+def banked(q, rate_C, bank, bank_rate):
+    """A level attitude and its rate, leaned to the right by ``bank`` (rad) about the boresight."""
+    lean = q_axis(0, bank)
+    w = q_unrotate(lean, rate_C)
+    return q_mul(q, lean), (w[0] + bank_rate, w[1], w[2])

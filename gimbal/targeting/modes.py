@@ -1,7 +1,8 @@
 """The modes: from what the operator asked for and what is known to one GOAL, with a stated reason when they differ.
 
 Every mode ends in an attitude goal and its rate, so that one profile and one controller serve all and a change of
-mode never re-references the picture. Ladder when input fails: track -> hold the last direction in the world.
+mode never re-references the picture. Ladder when input fails in TRACK: fused -> camera -> beacon -> prediction ->
+held in the world (LOCK) -> held against the gyro (RATE), each with its reason in GOAL.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from gimbal.faults import Code
 from gimbal.kernels.build import kernel
 from gimbal.kernels.joints import q_from_joints
 from gimbal.kernels.quat import (
+    cross3,
     load3,
     load4,
     q_integrate,
@@ -26,13 +28,20 @@ from gimbal.kernels.quat import (
     store4,
     sub3,
 )
-from gimbal.records import Mode, TargetStatus
-from gimbal.targeting.framing import level_goal
+from gimbal.records import Mode, TargetSource, TargetStatus
+from gimbal.targeting.framing import banked, level_goal
+from gimbal.targeting.path import PATH_STATE, path_goal, path_record, path_start
 
 MODES_PARAMS = np.dtype(
     [
         ("order", "i8", 3),
         ("stow", "f8", 3),  # joint angles, rad
+        ("follow_window", "f8", 2),  # rad, heading and tilt: the base may turn so far before the camera follows
+        ("follow_s", "f8"),  # s, how softly it does
+        ("lead_room", "f8"),  # rad, the subject this far off the centre, away from where it flies
+        ("lead_s", "f8"),  # s, how softly that changes
+        ("bank_share", "f8"),  # of the base's bank that the picture takes on; 0 = horizon level
+        ("bank_s", "f8"),
         ("framing_right", "f8"),
         ("framing_down", "f8"),
         ("bandwidth_hand", "f8"),  # rad/s, profile pursuit for attitude goals
@@ -48,6 +57,12 @@ MODES_STATE = np.dtype(
         ("held", "u1"),  # q_hold is set
         ("q_hold", "f8", 4),
         ("bank", "f8"),
+        ("follow", "f8", 2),  # heading and tilt held against the base's, rad
+        ("follow_off", "f8", 2),  # camera less base when FOLLOW began
+        ("lead", "f8"),  # -1 to 1, where the subject flies to across the picture
+        ("lean", "f8"),  # rad, bank taken on, its rate
+        ("lean_rate", "f8"),
+        ("path", PATH_STATE),
     ],
     align=True,
 )
@@ -77,27 +92,126 @@ def _operator_rate(s, rate_C, dt_s):
 
 
 @kernel
+def _ladder(asked, arbiter, nav, target, path):
+    """(mode in force, reason) of what is asked for."""
+    if asked == Mode.OFF:
+        return asked, 0
+    if nav["valid"] == 0 and asked != Mode.STOW and asked != Mode.HOME:
+        return Mode.RATE.value, Code.ESTIMATOR_FALLBACK.value
+    if asked == Mode.TRACK:
+        status, source = target["status"], target["source"]
+        if not nav["heading_valid"]:
+            return Mode.LOCK.value, Code.HEADING_UNKNOWN.value
+        if status == TargetStatus.NONE or status == TargetStatus.LOST:
+            return Mode.LOCK.value, Code.TARGET_LOST.value
+        if status == TargetStatus.COASTING or source == TargetSource.PREDICTED:
+            return asked, Code.TARGET_COASTING.value
+        if source == TargetSource.CAMERA:
+            return asked, Code.BEACON_SILENT.value
+        if source == TargetSource.GNSS and target["seen"]:
+            return asked, Code.CAMERA_BLIND.value
+    elif asked == Mode.POINT and (not nav["heading_valid"] or not arbiter["point_set"]):
+        return Mode.LOCK.value, Code.HEADING_UNKNOWN.value
+    elif asked == Mode.PATH and path["n"] < 2:
+        return Mode.LOCK.value, Code.NO_MOVE.value
+    elif asked == Mode.RATE and arbiter["resume"] != Mode.OFF:
+        return asked, Code.STICK.value
+    return asked, 0
+
+
+@kernel
+def _angles(x):
+    """Heading and tilt (up positive) of a direction, rad."""
+    return math.atan2(x[1], x[0]), math.atan2(-x[2], math.sqrt(x[0] * x[0] + x[1] * x[1]))
+
+
+@kernel
+def _wrap(a):
+    return a - 2.0 * math.pi * math.floor(a / (2.0 * math.pi) + 0.5)
+
+
+@kernel
+def _start_follow(s, nav, q_now):
+    base = _angles(q_rotate(load4(nav["q_NB_est"]), (1.0, 0.0, 0.0)))
+    camera = _angles(q_rotate(q_now, (1.0, 0.0, 0.0)))
+    for i in range(2):
+        s["follow"][i] = camera[i]
+        s["follow_off"][i] = camera[i] - base[i]
+
+
+@kernel
+def _follow(p, s, nav, dt_s):
+    """Heading and tilt of the base, beyond the windows and softened, carried over to the camera."""
+    base = _angles(q_rotate(load4(nav["q_NB_est"]), (1.0, 0.0, 0.0)))
+    rate_N = (0.0, 0.0, 0.0)
+    for i in range(2):
+        away = _wrap(base[i] + s["follow_off"][i] - s["follow"][i])
+        window = p["follow_window"][i]
+        over = away - min(max(away, -window), window)
+        rate = over / p["follow_s"]
+        s["follow"][i] += rate * dt_s
+        if i == 0:
+            rate_N = (0.0, 0.0, rate)
+        else:
+            s["follow"][1] = min(max(s["follow"][1], -1.4), 1.4)
+    c = math.cos(s["follow"][1])
+    x = (c * math.cos(s["follow"][0]), c * math.sin(s["follow"][0]), -math.sin(s["follow"][1]))
+    q = q_level(x, s["bank"])
+    return q, q_unrotate(q, rate_N)
+
+
+@kernel
+def _lead(p, s, target, dt_s):
+    """Room ahead of the subject: the offset to the right (rad) that its flight across the picture asks for."""
+    v, u = load3(target["vel_N"]), load3(target["los_N"])
+    speed = math.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2])
+    across = (u[0] * v[1] - u[1] * v[0]) / math.sqrt(u[0] * u[0] + u[1] * u[1] + 1e-6)
+    s["lead"] += dt_s / p["lead_s"] * (across / max(speed, 5.0) - s["lead"])
+    return -p["lead_room"] * s["lead"]
+
+
+@kernel
+def _lean(p, s, nav, dt_s):
+    """The bank that the picture takes on from the base, softened."""
+    side = q_rotate(load4(nav["q_NB_est"]), (0.0, 1.0, 0.0))
+    want = p["bank_share"] * math.asin(min(max(side[2], -1.0), 1.0))
+    pull = 1.0 / p["bank_s"]
+    s["lean_rate"] += dt_s * pull * (pull * (want - s["lean"]) - 2.0 * s["lean_rate"])
+    s["lean"] += dt_s * s["lean_rate"]
+
+
+@kernel
+def _point_goal(arbiter, nav):
+    """A place on the map, from a rig that moves."""
+    d = sub3(load3(arbiter["point_N"]), load3(nav["pos_N_est"]))
+    r2 = max(d[0] * d[0] + d[1] * d[1] + d[2] * d[2], 1.0)
+    turn = scale3(cross3(load3(nav["vel_N_est"]), d), 1.0 / r2)
+    return level_goal(d, turn, (0.0, 0.0, 0.0), 0.0, 0.0)
+
+
+@kernel
+def _track_goal(p, s, arbiter, target, lead):
+    return level_goal(
+        load3(target["los_N"]),
+        load3(target["los_rate_N"]),
+        scale3(load3(target["los_acc_N"]), p["accel_share"]),
+        p["framing_right"] + arbiter["trim"][0] + lead,
+        p["framing_down"] + arbiter["trim"][1],
+    )
+
+
+@kernel
 def choose_goal(p, s, arbiter, nav, target, q_now, dt_s, goal):
     """Fill GOAL. ``q_now`` is the present setpoint (or the measured attitude while disarmed)."""
     asked = arbiter["mode"]
-    mode = asked
-    reason = 0
-    if asked == Mode.TRACK:
-        if not nav["heading_valid"]:
-            mode = Mode.LOCK.value
-            reason = Code.HEADING_UNKNOWN.value
-        elif target["status"] == TargetStatus.NONE or target["status"] == TargetStatus.LOST:
-            mode = Mode.LOCK.value
-            reason = Code.TARGET_LOST.value
-        elif target["status"] == TargetStatus.COASTING:
-            reason = Code.TARGET_COASTING.value
-    elif asked == Mode.POINT and (not nav["heading_valid"] or not arbiter["point_set"]):
-        mode = Mode.LOCK.value
-        reason = Code.HEADING_UNKNOWN.value
+    mode, reason = _ladder(asked, arbiter, nav, target, s["path"])
     if arbiter["mode_changed"] or mode != s["mode"] or not s["held"]:
         if asked == Mode.LOCK or asked == Mode.TRACK:
             s["bank"] = 0.0
         _hold(s, q_now)
+        _start_follow(s, nav, q_now)
+        path_start(s["path"], arbiter["path_speed"])
+    path_record(s["path"], arbiter["path_verb"], q_now, dt_s)
     s["mode"] = mode
     s["reason"] = reason
     goal["mode"] = mode
@@ -107,18 +221,18 @@ def choose_goal(p, s, arbiter, nav, target, q_now, dt_s, goal):
     store3(goal["joint_goal"], (0.0, 0.0, 0.0))
     rate = (0.0, 0.0, 0.0)
     accel = (0.0, 0.0, 0.0)
+    lead = _lead(p, s, target, dt_s) if target["status"] != TargetStatus.NONE else 0.0
+    _lean(p, s, nav, dt_s)
     if mode == Mode.TRACK:
-        q, rate, accel = level_goal(
-            load3(target["los_N"]),
-            load3(target["los_rate_N"]),
-            scale3(load3(target["los_acc_N"]), p["accel_share"]),
-            p["framing_right"] + arbiter["trim"][0],
-            p["framing_down"] + arbiter["trim"][1],
-        )
+        q, rate, accel = _track_goal(p, s, arbiter, target, lead)
+        q, rate = banked(q, rate, s["lean"], s["lean_rate"])
     elif mode == Mode.POINT:
-        q, rate, accel = level_goal(
-            sub3(load3(arbiter["point_N"]), load3(nav["pos_N_est"])), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0.0, 0.0
-        )
+        q, rate, accel = _point_goal(arbiter, nav)
+    elif mode == Mode.FOLLOW:
+        q, rate = _follow(p, s, nav, dt_s)
+        q, rate = banked(q, rate, s["lean"], s["lean_rate"])
+    elif mode == Mode.PATH:
+        q, rate = path_goal(s["path"], q_now, dt_s)
     elif mode == Mode.STOW or mode == Mode.HOME:
         joints = load3(p["stow"]) if mode == Mode.STOW else (0.0, 0.0, 0.0)
         goal["joint_space"] = 1

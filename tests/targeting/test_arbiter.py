@@ -15,6 +15,7 @@ class Desk:
     def __init__(self):
         self.p = np.zeros(1, ARBITER_PARAMS)[0]
         self.p["lease_ns"], self.p["rate_expiry_ns"], self.p["max_rate"] = 2000 * MS, 250 * MS, 2.0
+        self.p["stick"] = 0.02
         self.s = np.zeros(1, ARBITER_STATE)[0]
         self.now, self.seq, self.stops = 1000 * MS, 0, 0
         self.tick()
@@ -52,7 +53,7 @@ def test_a_late_command_is_refused(desk):
 
 
 def test_an_unknown_mode_is_refused(desk):
-    for mode in (-1, 99, Mode.PATH):
+    for mode in (-1, 9, 99):
         desk.send(Verb.MODE, mode=mode)
     assert desk.s["mode"] == Mode.OFF and desk.s["refused"] == 3
 
@@ -74,6 +75,40 @@ def test_a_rate_expires_whatever_the_sender_does(desk):
     assert desk.tick()["rate_C"][1] == 0.5
     desk.now += 2 * MS
     assert not desk.tick()["rate_C"].any() and desk.s["rate_expired"] == 1
+
+
+@pytest.mark.parametrize("mode", [Mode.TRACK, Mode.FOLLOW, Mode.POINT, Mode.PATH])
+def test_the_stick_takes_over_beyond_its_threshold_and_hands_back(desk, mode):
+    desk.send(Verb.MODE, mode=mode)
+    assert desk.send(Verb.RATE, vector=(0, 0.01, 0))["mode"] == mode  # a stick near its centre
+    assert desk.send(Verb.RATE, vector=(0, 0.5, 0))["mode"] == Mode.RATE
+    desk.now += 100 * MS
+    assert desk.send(Verb.RATE, vector=(0, 0.1, 0))["mode"] == Mode.RATE
+    assert desk.send(Verb.RATE, vector=(0, 0.0, 0))["mode"] == mode and desk.s["mode_changed"] == 1
+    desk.send(Verb.RATE, vector=(0, 0.5, 0))
+    desk.now += 251 * MS  # the stick's sender fell silent
+    assert desk.tick()["mode"] == mode and not desk.s["rate_C"].any()
+
+
+def test_rates_from_lock_stay_rates(desk):
+    desk.send(Verb.MODE, mode=Mode.LOCK)
+    desk.send(Verb.RATE, vector=(0, 0.5, 0))
+    desk.now += 300 * MS
+    assert desk.tick()["mode"] == Mode.RATE
+
+
+def test_expo_leaves_the_ends_and_softens_the_middle(desk):
+    desk.p["expo"] = 0.5
+    assert desk.send(Verb.RATE, vector=(0, 2.0, 0.2))["rate_C"][1] == pytest.approx(2.0)
+    assert desk.s["rate_C"][2] == pytest.approx(0.2 * (0.5 + 0.5 * 0.01))
+
+
+def test_nobody_owns_after_the_lease(desk):
+    desk.send(Verb.MODE, owner=5, mode=Mode.LOCK)
+    desk.now += 1999 * MS
+    assert desk.tick()["owner"] == 5
+    desk.now += 2 * MS
+    assert desk.tick()["owner"] == 0
 
 
 def test_stop_is_taken_from_anyone_and_never_lost(desk):

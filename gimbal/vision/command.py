@@ -1,0 +1,120 @@
+"""`gimbal vision`: follow the subject in frames and send its bearings to the daemon as JSON over UDP.
+
+The daemon's rows say where to look: its predicted line of sight in its attitude, read from shared memory, no question
+asked of the loop. Without a daemon (``--box``) the subject is what the box shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import socket
+import time
+from typing import Any
+
+import numpy as np
+
+from gimbal.config.load import load_rig
+from gimbal.config.schema import Camera
+from gimbal.errors import UsageError
+from gimbal.metrics import axes_N
+from gimbal.records import TargetStatus
+from gimbal.vision.follow import BOX_M, Follower, Found, Sight
+from gimbal.vision.frames import Frame, frames
+
+
+def sight_of(row: np.void, t_ns: int, camera: Camera, width: int, height: int) -> Sight | None:
+    """Where a TICK row says the subject is in a picture (px) exposed at t_ns; None: it does not, or not in front."""
+    target, nav = row["target"], row["nav"]
+    if target["status"] not in (TargetStatus.TRACKING, TargetStatus.COASTING) or not nav["heading_valid"]:
+        return None
+    dt_s = (t_ns - int(target["t_ns"])) * 1e-9
+    los = target["los_N"] + dt_s * np.cross(target["los_rate_N"], target["los_N"])
+    turned = (t_ns - int(nav["t_ns"])) * 1e-9
+    axes = [axis[0] for axis in axes_N(row["nav"]["q_NC_est"][None])]
+    ahead, right, down = (float(los @ axis) for axis in axes)
+    w = nav["omega_NC_C_est"]
+    ahead, right, down = (
+        np.array([ahead, right, down]) - turned * np.cross(w, [ahead, right, down])
+    ).tolist()  # the camera turned since
+    if ahead < 0.2:
+        return None
+    focal = width * camera.focal_mm / camera.sensor_mm[0]
+    x, y = 0.5 * width + focal * right / ahead, 0.5 * height + focal * down / ahead
+    side = BOX_M / max(float(target["range_m"]), 3.0) * focal
+    return Sight(x, y, min(float(target["los_std"]), 0.2) * focal, min(max(side, 12.0), 0.6 * height))
+
+
+def bearing(frame: Frame, found: Found, seq: int) -> bytes:
+    """One JSON object as docs/devices.md describes it."""
+    height, width = frame.image.shape[:2]
+    x, y = (min(max(v, 0.0), 1.0) for v in (found.x / width, found.y / height))
+    keys: dict[str, Any] = {"t_ns": frame.t_ns, "exposure_us": frame.exposure_us, "x": round(x, 6), "y": round(y, 6)}
+    keys |= {"w": round(min(found.w / width, 1.0), 4), "h": round(min(found.h / height, 1.0), 4), "seq": seq}
+    keys |= {"confidence": round(found.confidence, 3), "tracking": found.tracking}
+    keys["std"] = round(min(found.std / width, 1.0), 6)
+    return json.dumps(keys, separators=(",", ":")).encode() + b"\n"
+
+
+class Predictor:
+    """The newest row of the daemon; None where none runs."""
+
+    def __init__(self, rig_name: str) -> None:
+        from gimbal.daemon.instance import segment
+        from gimbal.telemetry.ring import RingReader
+
+        self.reader = RingReader(segment(rig_name, "tick"))
+
+    def row(self) -> np.void | None:
+        rows = self.reader.latest()
+        return None if rows is None else rows[0]
+
+
+def _box(values: list[float] | None, frame: Frame) -> tuple[float, float, float] | None:
+    if values is None:
+        return None
+    height, width = frame.image.shape[:2]
+    if not all(math.isfinite(v) and 0.0 < v <= 1.0 for v in values):
+        raise UsageError("--box takes X Y SIDE as shares of the picture's width and height, 0 to 1: --box 0.5 0.5 0.1")
+    return values[0] * width, values[1] * height, values[2] * width
+
+
+def vision_command(args: argparse.Namespace) -> int:
+    """Entry of `gimbal vision`. 0 when the source has ended."""
+    rig = load_rig(args.rig).config
+    host, _, port = args.to.removeprefix("udp://").rpartition(":")
+    if not args.to.startswith("udp://") or not port.isdigit() or not 0 < int(port) < 65536:
+        raise UsageError(
+            f"--to {args.to!r} is no place to send to: give udp://HOST:PORT, for example udp://127.0.0.1:5602."
+        )
+    predictor = None
+    if args.box is None:
+        from gimbal.telemetry.shm import SharedMemoryError
+
+        try:
+            predictor = Predictor(rig.name)
+        except SharedMemoryError as error:
+            raise UsageError(
+                f"Nothing says where to look: {error} Start `gimbal run`, or give --box X Y SIDE."
+            ) from error
+    follower, seq, followed, started = Follower(), 0, 0, time.monotonic()
+    out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        for frame in frames(args.source, latency_ms=args.latency_ms, exposure_us=args.exposure_us):
+            height, width = frame.image.shape[:2]
+            first = _box(args.box, frame) if seq == 0 else None
+            if first is not None:
+                follower.begin(frame.image, *first)
+                follower.last = first[:2]
+            row = predictor.row() if predictor is not None else None
+            middle_ns = frame.t_ns + round(500 * frame.exposure_us)
+            sight = None if row is None else sight_of(row, middle_ns, rig.camera, width, height)
+            found = follower.step(frame.image, sight)
+            followed += found.tracking
+            out.sendto(bearing(frame, found, seq), (host or "127.0.0.1", int(port)))
+            seq += 1
+    finally:
+        out.close()
+    print(f"{seq} frames, subject followed in {followed}, {seq / max(time.monotonic() - started, 1e-9):.0f} frames/s")
+    return 0

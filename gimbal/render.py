@@ -7,6 +7,7 @@ pilot, placed and banked by the subject's path. A frame is the mean of SUB_EXPOS
 from __future__ import annotations
 
 import csv
+import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from gimbal.metrics import axes_N
 from gimbal.vision import need_opencv
 
 SUB_EXPOSURES = 6
-PANORAMA = (1536, 6144)  # rows over +-HIGH, columns over the full circle
+PANORAMA = (1024, 4096)  # rows over +-HIGH, columns over the full circle
 HIGH = math.radians(60.0)
 GRID = 24  # px between exact rays of the background
 CELLS, SPAN_M, CHORD_M, RADIUS_M, LINES_M = 9, 5.6, 1.3, 3.4, 3.6
@@ -58,6 +59,7 @@ def _noise(cv2: Any, rng: np.random.Generator, shape: tuple[int, int], finest: i
     return total / 2.0
 
 
+@functools.cache
 def panorama(seed: int) -> np.ndarray:
     """The far scene (rows, columns, 3) uint8: columns are azimuth 0 to 2 pi, rows elevation +HIGH to -HIGH."""
     cv2 = need_opencv()
@@ -167,7 +169,7 @@ class Renderer:
 
 def flyer_axes(target_N: np.ndarray, k: int, rate_hz: float) -> np.ndarray:
     """Forward, side, up of a wing on the path target_N (n, 3) at row k: along its velocity, banked by its lift."""
-    h = max(2, round(0.25 * rate_hz))
+    h = max(1, min(round(0.25 * rate_hz), (len(target_N) - 1) // 2))
     k = min(max(k, h), len(target_N) - 1 - h)
     before, here, after = target_N[k - h], target_N[k], target_N[k + h]
     velocity = (after - before) * rate_hz / (2 * h)

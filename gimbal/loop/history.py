@@ -12,6 +12,7 @@ HISTORY = np.dtype(
         ("target_pos_N", "f8", 3),
         ("q_sp", "f8", 4),
         ("q_est", "f8", 4),
+        ("attitude_err_C", "f8", 3),  # from the attitude that control holds against to the setpoint
         ("torque", "f8", 3),
         ("joint_angle", "f8", 3),
         ("q_NB", "f8", 4),

@@ -17,5 +17,6 @@ def note(history, row):
         h["q_est"][i] = r["nav"]["q_NC_est"][i]
         h["q_NB"][i] = r["nav"]["q_NB_est"][i]
     for i in range(3):
+        h["attitude_err_C"][i] = r["control"]["attitude_err_C"][i]
         h["torque"][i] = r["command"]["joint_torque_cmd"][i]
         h["joint_angle"][i] = r["nav"]["joint_angle_est"][i]

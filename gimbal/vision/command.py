@@ -106,7 +106,6 @@ def vision_command(args: argparse.Namespace) -> int:
             first = _box(args.box, frame) if seq == 0 else None
             if first is not None:
                 follower.begin(frame.image, *first)
-                follower.last = first[:2]
             row = predictor.row() if predictor is not None else None
             middle_ns = frame.t_ns + round(500 * frame.exposure_us)
             sight = None if row is None else sight_of(row, middle_ns, rig.camera, width, height)

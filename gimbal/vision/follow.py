@@ -9,7 +9,7 @@ correlation of the patch with what the subject has looked like does.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,7 +54,8 @@ class Follower:
 
     def __init__(self) -> None:
         self.cv2 = need_opencv()
-        self.csrt = None
+        self.csrt: Any = None
+        self.last: tuple[float, float] | None = None  # where it was, px
         self.doubts = 0
 
     def begin(self, image: np.ndarray, x: float, y: float, side: float) -> None:
@@ -63,6 +64,7 @@ class Follower:
         self.scale = min(1.0, 40.0 / self.side)  # CSRT on 40 px: as good as on more, and quicker
         self.offset = np.zeros(2)
         self.doubts = 0
+        self.last = (x, y)
         window, corner = self._window(image, x, y)
         box = self._box(np.array([x, y]) - corner)
         self.csrt = self.cv2.TrackerCSRT_create()
@@ -82,11 +84,14 @@ class Follower:
         spread = np.sqrt(np.maximum(self.cv2.blur(small * small, (4 * size + 1,) * 2) - far * far, 16.0)).mean()
         away = np.linalg.norm(near - far, axis=2) / spread
         ys, xs = np.mgrid[0 : away.shape[0], 0 : away.shape[1]] / scale - half
-        away *= np.exp(-0.5 * (xs * xs + ys * ys) / (max(sight.std, 0.35 * sight.side) ** 2) / 2.0)
+        away *= np.exp(-0.5 * (xs * xs + ys * ys) / (max(sight.std, 0.35 * sight.side) ** 2))
         v, u = np.unravel_index(int(np.argmax(away)), away.shape)
         if away[v, u] < 0.8:
             return False
-        self.begin(image, corner[0] + (u + 0.5) / scale, corner[1] + (v + 0.5) / scale, sight.side)
+        close = np.hypot(xs - xs[v, u], ys - ys[v, u]) < 0.6 * sight.side  # its middle, not its most striking part
+        weight = np.where(close, np.maximum(away - 0.5 * away[v, u], 0.0), 0.0)
+        middle = (weight * (xs + half)).sum() / weight.sum(), (weight * (ys + half)).sum() / weight.sum()
+        self.begin(image, corner[0] + middle[0] + 0.5 / scale, corner[1] + middle[1] + 0.5 / scale, sight.side)
         return True
 
     def step(self, image: np.ndarray, sight: Sight | None = None) -> Found:
@@ -95,13 +100,13 @@ class Follower:
         if self.csrt is None:
             if sight is None or not self.search(image, sight):
                 return NOWHERE
-            self.last = (sight.x, sight.y)
+            assert self.last is not None
+            self.offset = np.array(self.last) - [sight.x, sight.y]
         if sight is not None:
             at = np.array([sight.x, sight.y]) + self.offset
         else:
-            at = np.array(getattr(self, "last", (width / 2, height / 2)))
+            at = np.array(self.last or (width / 2, height / 2))
         window, corner = self._window(image, *at)
-        assert self.csrt is not None
         ok, box = self.csrt.update(window)
         centre = corner + (np.array(box[:2]) + 0.5 * np.array(box[2:])) / self.scale
         side = float(np.clip(math.sqrt(max(box[2] * box[3], 1.0)) / self.scale, 0.7 * self.side, 1.4 * self.side))

@@ -3,8 +3,8 @@
 ``python -m tests.targeting.rig_table [--tracks FILE ...] [--metres 20 40 60] [--no-camera] [--plot curve.png]``
 
 A row is speedflight's carrier behind one flight; figures over all flights of a distance are RMS, for p95 and time in
-frame the worst too. ``added``: the setpoint against the level attitude on the true line of sight, which is the camera's
-motion less what stabilisation leaves; ``camera``: the true camera against the same; ``shake``: it against its setpoint.
+frame the worst too. ``added``: where control wants the camera (the true attitude and the error that control sees)
+against the level attitude on the true line of sight, which is the camera's motion less what stabilisation leaves; ``camera``: the true camera against the same; ``shake``: it against its setpoint.
 Rotation vectors, high-passed forward and backward (Butterworth, 4th order), first 5 s and last 1 s left out.
 """
 
@@ -36,6 +36,12 @@ def above(q_from: np.ndarray, q_to: np.ndarray, corner_hz: float) -> float:
     return 1e6 * float(np.sqrt(np.mean(np.sum(x * x, axis=1))))
 
 
+def exp(phi: np.ndarray) -> np.ndarray:
+    """Quaternions (n, 4) of rotation vectors (n, 3)."""
+    angle = np.linalg.norm(phi, axis=1, keepdims=True)
+    return np.hstack([np.cos(angle / 2), 0.5 * np.sinc(angle / (2 * np.pi)) * phi])
+
+
 def fly(track: Path, metres: float, *, camera: bool = True, bandwidth_hz: float | None = None, seconds: float = 60.0):
     """One flight: its HISTORY rows and the keys of the run."""
     loaded = load_rig("torque")
@@ -59,10 +65,11 @@ def figures(h: np.ndarray, result: dict) -> dict[str, float]:
     out["rms"] = result["pointing_error_deg_rms"]
     boresight = np.sum(axes_N(h["q_true"])[0] * los, axis=1) / np.linalg.norm(los, axis=1)
     out["frame10"] = float(np.mean(boresight[USE] > math.cos(math.radians(10.0))))
+    asked = q_mul(h["q_true"], exp(h["attitude_err_C"]))
     for corner in (2, 10):
-        out[f"added{corner}"] = above(ref, h["q_sp"], corner)
+        out[f"added{corner}"] = above(ref, asked, corner)
         out[f"camera{corner}"] = above(ref, h["q_true"], corner)
-        out[f"shake{corner}"] = above(h["q_sp"], h["q_true"], corner)
+        out[f"shake{corner}"] = above(asked, h["q_true"], corner)
     return out
 
 

@@ -106,12 +106,12 @@ class Follower:
             at = np.array([sight.x, sight.y]) + self.offset
         else:
             at = np.array(self.last or (width / 2, height / 2))
-        window, corner = self._window(image, *at)
+        window, corner = self._window(image, float(at[0]), float(at[1]))
         ok, box = self.csrt.update(window)
         centre = corner + (np.array(box[:2]) + 0.5 * np.array(box[2:])) / self.scale
         side = float(np.clip(math.sqrt(max(box[2] * box[3], 1.0)) / self.scale, 0.7 * self.side, 1.4 * self.side))
         inside = 0 <= centre[0] < width and 0 <= centre[1] < height
-        patch = self._patch(image, *centre, side)
+        patch = self._patch(image, float(centre[0]), float(centre[1]), side)
         confidence = float(np.clip(np.mean(patch * self.look), 0.0, 1.0)) if ok and inside else 0.0
         if confidence > 0.6:
             look = (1 - LEARN) * self.look + LEARN * patch

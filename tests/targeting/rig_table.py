@@ -3,8 +3,9 @@
 ``python -m tests.targeting.rig_table [--tracks FILE ...] [--metres 20 40 60] [--no-camera] [--plot curve.png]``
 
 A row is speedflight's carrier behind one flight; figures over all flights of a distance are RMS, for p95 and time in
-frame the worst too. ``added``: where control wants the camera (the true attitude and the error that control sees)
-against the level attitude on the true line of sight, which is the camera's motion less what stabilisation leaves; ``camera``: the true camera against the same; ``shake``: it against its setpoint.
+frame the worst too. ``added``: where control wants the camera (its true attitude and the error that control sees)
+against the level attitude on the true line of sight, that is the camera's motion less what stabilisation leaves;
+``camera``: the true camera against the same; ``shake``: the camera against where control wants it.
 Rotation vectors, high-passed forward and backward (Butterworth, 4th order), first 5 s and last 1 s left out.
 """
 

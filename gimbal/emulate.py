@@ -67,7 +67,7 @@ class Emulators:
         self.sticks = HeldSticks(Sticks())
         for name, device in rig.devices.items():
             if name not in spec.get("skip", ()):
-                self._add(name, device, rig)
+                self._add(name, device, rig, seed)
 
     def _advance(self, t_ns: int) -> None:
         self.world.advance(t_ns)
@@ -79,7 +79,7 @@ class Emulators:
         self.ring = RingWriter(segment, TRUTH, max(64, round(4 * rig.loop_rate_hz)), {"rig": rig.name})
         return self.ring.publish
 
-    def _add(self, name: str, device: Any, rig: Rig) -> None:
+    def _add(self, name: str, device: Any, rig: Rig, seed: int = 1) -> None:
         entry = registry.entry(device.driver)
         kind = name if entry.kind == "position" else entry.kind
         options = device_defaults(rig, kind) | dict(device.options)
@@ -95,7 +95,7 @@ class Emulators:
         elif entry.kind == "radio":
             physics = self.sticks
         elif entry.kind == "bearing":
-            physics = PlantImage(self.world, rig)
+            physics = PlantImage(self.world, rig, seed)
         elif name in ("gnss", "beacon"):
             physics = PlantReceiver(self.world, getattr(self.plant, f"{name}_fix"))
         else:

@@ -143,10 +143,12 @@ class PlantReceiver:
 
 
 class PlantImage:
-    """The camera's tracker: where the target is in the picture, without errors; none when it is out of frame."""
+    """The camera's tracker: where it sees the target, with the rig's errors; none out of frame or not detected."""
 
-    def __init__(self, world: World, rig: Rig) -> None:
+    def __init__(self, world: World, rig: Rig, seed: int = 1) -> None:
         self.world, camera = world, rig.camera
+        self.angle, self.size_m, self.detected = camera.box_angle_deg * DEG, camera.box_size_m, camera.box_detected
+        self.rng = np.random.default_rng([seed, 30])
         self.wide, self.high = camera.sensor_mm[0] / camera.focal_mm, camera.sensor_mm[1] / camera.focal_mm
 
     def image(self, t_ns: int) -> ImagePoint | None:
@@ -161,7 +163,10 @@ class PlantImage:
         if ahead <= 0.0:
             return None
         x, y = 0.5 + right / ahead / self.wide, 0.5 + down / ahead / self.high
-        return ImagePoint(x, y) if 0.0 <= x <= 1.0 and 0.0 <= y <= 1.0 else None
+        if self.rng.random() > self.detected or not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.0):
+            return None
+        dx, dy = self.rng.normal(size=2) * math.hypot(self.angle, self.size_m / float(np.linalg.norm(line)))
+        return ImagePoint(min(max(x + dx / self.wide, 0.0), 1.0), min(max(y + dy / self.high, 0.0), 1.0))
 
 
 def _ecef(lat_deg: float, lon_deg: float, height_m: float) -> tuple[float, float, float]:

@@ -17,6 +17,7 @@ from firmware_bridge.interface import BridgeFault
 from gimbal.records import JointMode
 from gimbal.rig.line import Line
 
+_STOPS, _STOP_EVERY_S = 20, 0.02
 _FOLLOW_S = 3.0  # how slowly the rotation between the two frames is followed
 _MODE = {JointMode.RATE: GimbalMode.RATE, JointMode.ANGLE: GimbalMode.ATTITUDE}
 
@@ -33,6 +34,7 @@ class Board:
         self._rate = (0.0, 0.0, 0.0)
         self._between: tuple[float, float, float, float] | None = None  # N -> the board's frame
         self._armed, self._stopped = False, int(JointMode.OFF)
+        self._stops = self._wait = 0
 
     def read(self, sense: np.ndarray) -> int:
         """Poll the driver into a one-element SENSE array; its count or status."""
@@ -66,12 +68,9 @@ class Board:
             self._tell(c["carrier"])
         if mode not in _MODE:
             self._between = None
-            if mode == self._stopped:
-                return 0
-            self._armed, self._stopped = False, mode
-            return int(driver.safe("brake" if mode == JointMode.BRAKE else "off"))
+            return self._stop(mode)
         if not self._armed:
-            self._armed, self._stopped = True, -1
+            self._armed = True
             status = int(driver.arm())
             if status < 0:
                 return status
@@ -79,6 +78,19 @@ class Board:
         if q is None:
             return int(driver.command(GimbalMode.RATE))
         return int(driver.command(_MODE[JointMode(mode)], rate_C=c["camera_rate_cmd_C"].tolist(), q=q))
+
+    def _stop(self, mode: int) -> int:
+        """Off or braked: said anew until it has gone out often enough, for a frame can be lost and a port be gone."""
+        if self._armed or mode != self._stopped:
+            self._stops, self._wait = _STOPS, 0
+        self._armed, self._stopped = False, mode
+        self._wait -= 1
+        if not self._stops or self._wait >= 0:
+            return 0
+        self._wait = round(_STOP_EVERY_S / self._dt_s)
+        status = int(self.line.driver.safe("brake" if mode == JointMode.BRAKE else "off"))
+        self._stops -= status == 0
+        return status
 
     def _to_board(self, c: Any) -> tuple[float, float, float, float] | None:
         """The commanded attitude in the board's frame; None while the board has told none."""

@@ -25,6 +25,7 @@ from gimbal.rig.board import Board
 from gimbal.rig.joint_sense import believed
 from gimbal.rig.line import SILENT_NS, Line
 from gimbal.rig.local_frame import LocalFrame
+from gimbal.rig.mender import AtOnce, Mender
 from gimbal.rig.receivers import Receivers
 
 _ROLE = {"imu": "IMU", "motor": "motor controllers", "gnss": "rig's GNSS", "beacon": "beacon receiver",
@@ -68,11 +69,13 @@ class HardwareRig:
         self._feedback: dict[str, np.ndarray] = {}
         direction, zero = believed(config)
         self._direction, self._zero = direction.tolist(), zero.tolist()
+        self._mend: Mender | AtOnce = AtOnce()
 
     # Opening: before the loop, may take a second, raises.
 
     def open(self, info: Mapping[str, Any]) -> None:
         self.lines = self._plan()
+        self._mend = Mender() if self.clock is time.monotonic_ns else AtOnce()
         try:
             for line in self.lines:
                 self._open_line(line, 1.0 / info["dt_s"])
@@ -152,13 +155,13 @@ class HardwareRig:
         now = self.clock()
         for descriptor, _ in self._poller.poll(0):
             line = self._by_fd.get(descriptor)
-            if line is not None and line.worker is None:
+            if line is not None and not line.mending:
                 self._take(line, now)
         lost = 0
         for line in self.lines:
             if line.drives and now - line.last_row_ns > SILENT_NS:
                 line.troubled = True
-            if line.troubled and line.usable(now, not self._driving):
+            if line.troubled and line.usable(now, self._mend, not self._driving):
                 self._take(line, now)
             if line.lost_since_ns or (line.receives_fixes and now - line.last_row_ns > _SILENT_FIX_NS):
                 lost |= line.bit
@@ -271,14 +274,14 @@ class HardwareRig:
         modes = command["mode"][0].tolist()
         self._driving = any(mode not in (JointMode.OFF, JointMode.BRAKE) for mode in modes)
         if self._board is not None:
-            return 0 if self._board.line.worker is not None else min(self._board.write(command), 0)
+            return 0 if self._board.line.mending else min(self._board.write(command), 0)
         torques = command["joint_torque_cmd"][0].tolist()
         rates = command["joint_rate_cmd"][0].tolist()
         angles = command["joint_angle_cmd"][0].tolist()
-        active = any(modes)
+        active = self._driving or (self._armed and any(modes))  # a brake alone wakes no controller
         status = 0
         for line in self.lines:
-            if line.kind != "motor" or line.worker is not None:
+            if line.kind != "motor" or line.mending:
                 continue
             if active != self._armed:  # a controller whose watchdog expired needs a stop before it obeys again
                 line.driver.arm() if active else line.driver.disarm()
@@ -307,6 +310,7 @@ class HardwareRig:
         self._armed = False
 
     def close(self) -> None:
+        self._mend.close()
         for line in self.lines:
             try:
                 line.driver.close()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
-import time
+from collections.abc import Callable
 from typing import Any
 
 from firmware_bridge import interface, registry
@@ -19,6 +18,7 @@ LOST_BIT = {
     "beacon": LOST_BEACON,
     "bearing": LOST_VISION,
 }
+Mend = Callable[[Callable[[], None]], None]
 _RETRY_FAST_NS, _RETRY_SLOW_NS, _FAST_FOR_NS = 5_000_000, 50_000_000, 1_000_000_000
 SILENT_NS = 1_000_000_000  # a controller that says nothing for so long on an open port has lost its settings
 _UNCONFIGURED_NS = 300_000_000  # a reopened line silent for this long has lost its settings
@@ -44,7 +44,7 @@ class Line:
         self.lost_since_ns = 0  # 0: the port is there
         self.next_try_ns = 0
         self.reopened_ns = 0  # not 0: waiting for the first row after a replug
-        self.worker: threading.Thread | None = None
+        self.mending = False
 
     def descriptor(self) -> int:
         """The line's descriptor while it is open, else -1."""
@@ -53,23 +53,25 @@ class Line:
             return -1
         return int(transport.fileno())
 
-    def usable(self, now_ns: int, at_rest: bool = False) -> bool:
+    def usable(self, now_ns: int, mend: Mend, at_rest: bool = False) -> bool:
         """Poll this line now? A lost one is looked for: its path every 5 ms for a second, then every 50 ms, and the
-        port is opened only once the path is there again. Settings lost with the power are written by a thread; those
-        of a motor controller or gimbal board only while nothing is asked of it (``at_rest``)."""
-        if self.worker is not None:
-            if self.worker.is_alive():
-                return False
-            self.worker = None
-            self.reopened_ns = self.last_row_ns = now_ns
-        if self.lost_since_ns:
-            return now_ns >= self.next_try_ns and self._reopen(now_ns)
-        lost_settings = not self.drives and self.reopened_ns and now_ns - self.reopened_ns > _UNCONFIGURED_NS
-        if lost_settings or (self.drives and at_rest and now_ns - self.last_row_ns > SILENT_NS):
-            self.worker = threading.Thread(target=self._configure, daemon=True)
-            self.worker.start()
+        port is opened only once the path is there again. Settings lost with the power are written again; those of a
+        motor controller or gimbal board only while nothing is asked of it (``at_rest``). ``mend`` does the slow part.
+        """
+        if self.mending:
             return False
-        return True
+        if self.lost_since_ns:
+            if now_ns < self.next_try_ns:
+                return False
+            fast = now_ns - self.lost_since_ns < _FAST_FOR_NS
+            self.next_try_ns = now_ns + (_RETRY_FAST_NS if fast else _RETRY_SLOW_NS)
+            self._have_mended(mend, self._reopen)
+        else:
+            unset = not self.drives and self.reopened_ns and now_ns - self.reopened_ns > _UNCONFIGURED_NS
+            if unset or (self.drives and at_rest and now_ns - self.last_row_ns > SILENT_NS):
+                self.last_row_ns = self.reopened_ns = now_ns  # it has as long again before the next try
+                self._have_mended(mend, self._configure)
+        return not self.mending and not self.lost_since_ns
 
     def hang_up(self, now_ns: int) -> None:
         self.troubled = True
@@ -77,32 +79,25 @@ class Line:
             self.lost_since_ns = now_ns
             self.next_try_ns = now_ns + _RETRY_FAST_NS
 
-    def _reopen(self, now_ns: int) -> bool:
-        fast = now_ns - self.lost_since_ns < _FAST_FOR_NS
-        self.next_try_ns = now_ns + (_RETRY_FAST_NS if fast else _RETRY_SLOW_NS)
-        try:
+    def _have_mended(self, mend: Mend, work: Callable[[], None]) -> None:
+        """Nobody else touches the driver until ``work`` is through."""
+
+        def job() -> None:
+            try:
+                work()
+            finally:
+                self.mending = False
+
+        self.mending = True
+        mend(job)
+
+    def _reopen(self) -> None:
+        with contextlib.suppress(OSError):
             os.stat(self.path)
-        except OSError:
-            return False
-        if self.driver.reopen() != 0:
-            return False
-        self.lost_since_ns = 0
-        self.reopened_ns = now_ns
-        return True
+            if self.driver.reopen() == 0:
+                self.reopened_ns = self.driver.transport.clock()
+                self.lost_since_ns = 0
 
     def _configure(self) -> None:
-        _leave_the_loop()
-        try:
+        with contextlib.suppress(interface.BridgeError):  # silent again: the next try follows
             self.driver.configure()
-        except interface.BridgeError:
-            time.sleep(0.5)  # the next silence starts another try
-
-
-def _leave_the_loop() -> None:
-    """This thread to ordinary priority and away from the loop's CPU, where the machine has another."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-    others = set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0)
-    with contextlib.suppress(OSError):
-        if others:
-            os.sched_setaffinity(0, others)

@@ -14,7 +14,6 @@ import socket
 import sys
 import time
 from argparse import Namespace
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from firmware_bridge.errors import BridgeError
 from gimbal.config.load import load_rig, load_scenario
 from gimbal.config.schema import Rig
 from gimbal.emulated_board import PlantBoard
+from gimbal.emulated_faults import obey
 from gimbal.emulated_world import PlantAxis, PlantImage, PlantImu, PlantReceiver, World
 from gimbal.errors import GimbalError, UsageError
 from gimbal.frames import AXES
@@ -65,6 +65,7 @@ class Emulators:
         self.axes = [PlantAxis(self.world, rig, axis) for axis in range(3)]
         self.imu: PlantImu | None = None
         self.sticks = HeldSticks(Sticks())
+        self.receivers: dict[str, PlantReceiver] = {}
         for name, device in rig.devices.items():
             if name not in spec.get("skip", ()):
                 self._add(name, device, rig, seed)
@@ -97,7 +98,7 @@ class Emulators:
         elif entry.kind == "bearing":
             physics = PlantImage(self.world, rig, seed)
         elif name in ("gnss", "beacon"):
-            physics = PlantReceiver(self.world, getattr(self.plant, f"{name}_fix"))
+            physics = self.receivers[name] = PlantReceiver(self.world, getattr(self.plant, f"{name}_fix"))
         else:
             raise UsageError(f"Rig {rig.name!r}: devices.{name} can't be emulated; a receiver is 'gnss' or 'beacon'.")
         emulator = registry.load_emulator(device.driver)(physics, options)
@@ -119,13 +120,7 @@ def _paced(rig: Rig) -> Rig:
 
 
 class Breaker:
-    """Breaks devices on request: one command a line, ``ok`` or ``error: …`` back.
-
-    unplug|replug DEVICE; stall|resume DEVICE (the device hangs); freeze|thaw DEVICE (an IMU repeats its last sample);
-    corrupt|drop|duplicate|delay DEVICE SHARE (of bytes, of frames); fault AXIS CODE; stick|free AXIS (no torque);
-    reverse AXIS (torque acts the other way); channel N VALUE (of the operator's radio, from 1; -1 to 1);
-    failsafe on|off (the radio's); heal (everything above undone); state (joints, one JSON object).
-    """
+    """Breaks devices on request, by the commands of gimbal.emulated_faults: a line each, ``ok`` or ``error: …``."""
 
     def __init__(self, emulators: Emulators) -> None:
         self.emulators = emulators
@@ -161,71 +156,8 @@ class Breaker:
                 client.send((self.obey(line) + "\n").encode())
 
     def obey(self, line: str) -> str:
-        words = line.split()
-        try:
-            return self._do(words) or "ok"
-        except (KeyError, ValueError, IndexError) as error:
-            return f"error: {line!r} is not understood ({error!r}); commands: {' '.join((self.__doc__ or '').split())}"
-
-    def _do(self, words: list[str]) -> str | None:
-        verb, now = words[0], time.monotonic_ns()
-        if verb == "heal":
-            self._heal(now)
-            return None
-        if verb == "state":
-            return json.dumps(self._state())
-        if verb in ("fault", "stick", "free", "reverse"):
-            axis = self.emulators.axes[AXES.index(words[1])]
-            if verb == "fault":
-                axis.fault = int(words[2])
-            elif verb == "reverse":
-                axis.reversed = True
-            else:
-                axis.stuck = verb == "stick"
-            return None
-        if verb in ("channel", "failsafe"):
-            self._move_sticks(words)
-            return None
-        wire = self.emulators.host.wires[words[1]]
-        if verb == "unplug":
-            wire.unplug(now)
-        elif verb == "replug":
-            wire.replug(now)
-        elif verb in ("stall", "resume"):
-            wire.frozen = verb == "stall"
-        elif verb in ("freeze", "thaw") and self.emulators.imu is not None:
-            self.emulators.imu.frozen = verb == "freeze"
-        elif verb in ("corrupt", "drop", "duplicate", "delay"):
-            field = {"corrupt": "flip"}.get(verb, verb)
-            setattr(wire.faults_out, field, float(words[2]))
-        else:
-            raise ValueError(verb)
-        return None
-
-    def _move_sticks(self, words: list[str]) -> None:
-        held = self.emulators.sticks
-        if words[0] == "failsafe":
-            held.held = replace(held.held, failsafe={"on": True, "off": False}[words[1]])
-            return
-        channel = list(held.held.channel)
-        channel[range(1, 17).index(int(words[1]))] = float(words[2])
-        held.held = replace(held.held, channel=tuple(channel))
-
-    def _heal(self, now: int) -> None:
-        for wire in self.emulators.host.wires.values():
-            wire.frozen = False
-            faults = wire.faults_out
-            faults.flip = faults.drop = faults.duplicate = faults.delay = 0.0
-            if wire.port.fileno() < 0:
-                wire.replug(now)
-        for axis in self.emulators.axes:
-            axis.fault, axis.stuck, axis.reversed = 0, False, False
-        if self.emulators.imu is not None:
-            self.emulators.imu.frozen = False
-
-    def _state(self) -> dict[str, Any]:
-        joints = [self.emulators.plant.joint_state(axis) for axis in range(3)]
-        return {key: [joint[key] for joint in joints] for key in ("mode", "angle", "rate", "torque", "fault")}
+        """Carry out one command: see gimbal.emulated_faults."""
+        return obey(self.emulators, line, time.monotonic_ns())
 
     def close(self) -> None:
         self._socket.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,9 @@ class PlantAxis:
         self.fault = 0
         self.stuck = False  # the power stage ignores what it is told
         self.reversed = False  # two phase wires swapped: torque acts the other way
+        self.temp_degC = self.bus_V = math.nan  # numbers: what the controller measures instead of the plant's
+        self.spoilt = math.nan  # not NaN: the encoder reads this, rad
+        self.frozen: AxisState | None = None  # what the controller measured last goes on being told
 
     def set_command(self, drive: AxisDrive, t_ns: int) -> None:
         self.world.advance(t_ns)
@@ -91,10 +95,15 @@ class PlantAxis:
     def state(self, t_ns: int) -> AxisState:
         self.world.advance(t_ns)
         s = self.world.plant.joint_state(self.axis)
+        if self.frozen is not None:
+            return self.frozen
         torque = self.sign * s["torque"]
+        bus_V = s["bus_V"] if math.isnan(self.bus_V) else self.bus_V
+        temp_degC = s["temp_degC"] if math.isnan(self.temp_degC) else self.temp_degC
+        angle = self.sign * s["angle"] + self.zero if math.isnan(self.spoilt) else self.spoilt
         return AxisState(
-            self.sign * s["angle"] + self.zero, self.sign * s["rate"], torque, torque / self.torque_constant,
-            s["bus_V"], s["temp_degC"], self.fault or s["fault"],
+            angle, self.sign * s["rate"], torque, torque / self.torque_constant, bus_V, temp_degC,
+            self.fault or s["fault"],
         )  # fmt: skip
 
 
@@ -106,6 +115,7 @@ class PlantImu:
         self.period_ns = int(world.plant.params[0]["imu_period_ns"])
         self._newest = ImuSample()
         self.frozen = False
+        self.offset = (0.0, 0.0, 0.0)  # rad/s, added to the gyro: NaN, beyond its range, or a bias
 
     def sample(self, t_ns: int) -> ImuSample:
         self.world.advance(t_ns)
@@ -118,6 +128,9 @@ class PlantImu:
                 self.world.plant.state["imu_next_ns"] = t_ns + self.period_ns - self.world.h_ns + 1
         if self.frozen:
             return ImuSample(self._newest.gyro_rad_s, self._newest.accel_m_s2)
+        if any(self.offset):
+            x, y, z = (g + o for g, o in zip(self._newest.gyro_rad_s, self.offset, strict=True))
+            return ImuSample((x, y, z), self._newest.accel_m_s2, t_ns=self._newest.t_ns)
         return self._newest
 
 
@@ -126,6 +139,10 @@ class PlantReceiver:
 
     def __init__(self, world: World, take: Callable[..., dict[str, Any] | None]) -> None:
         self.world, self.take = world, take
+        self.shift_m = 0.0  # north
+        self.frozen = False  # says the same place again and again
+        self.fix_type = 3
+        self._last: Fix | None = None
 
     def fix(self, t_ns: int) -> Fix | None:
         self.world.advance(t_ns)
@@ -134,12 +151,15 @@ class PlantReceiver:
             newest = found
         if newest is None:
             return None
-        lat, lon, height = place_of(newest["pos_N"])
+        if self.frozen and self._last is not None:
+            return replace(self._last, t_ns=newest["t_ns"])
+        lat, lon, height = place_of(newest["pos_N"] + (self.shift_m, 0.0, 0.0))
         vel = newest["vel_N"]
-        return Fix(
+        self._last = Fix(
             lat, lon, height, (float(vel[0]), float(vel[1]), float(vel[2])), newest["pos_std"], newest["vel_std"],
-            heading_rad=newest["heading"], t_ns=newest["t_ns"],
+            self.fix_type, heading_rad=newest["heading"], t_ns=newest["t_ns"],
         )  # fmt: skip
+        return self._last
 
 
 class PlantImage:

@@ -31,6 +31,8 @@ class Code(enum.IntEnum):
     CAMERA_BLIND = 17
     STICK = 18
     NO_MOVE = 19
+    SUPPLY_LOW = 20
+    LOOP_OVERRUN = 21
     # faults
     OPERATOR_STOP = 100
     IMU_SILENT = 101
@@ -45,6 +47,10 @@ class Code(enum.IntEnum):
     WIRED_STOP = 110
     MOTOR_OVERHEAT = 111
     CONTROL_FAILED = 112
+    IMU_LATE = 113
+    MOTOR_FROZEN = 114
+    LOOP_STALLED = 115
+    FOLLOWING_ERROR = 116
 
 
 class Blocker(enum.IntEnum):
@@ -135,7 +141,7 @@ TEXT: dict[int, Text] = {
         "No GNSS velocity: the horizon may drift in turns.", "Antenna or receiver.", "Check the receiver."
     ),
     Code.MOTOR_HOT: Text(
-        "A motor is warm: torque is reduced.", "Long load.", "Balance, or rest.", "thermal.limit_degC"
+        "A motor is warm: its torque is reduced.", "Long load.", "Balance, or rest.", "thermal.limit_degC"
     ),
     Code.IMU_HOLD: Text(
         "No IMU sample: the joints are held on their encoders.",
@@ -156,6 +162,17 @@ TEXT: dict[int, Text] = {
         "There is no recorded move to play.", "", "`gimbal ctl path record`, move, `gimbal ctl path stop`."
     ),
     Code.ARM_RAMP: Text("Torque is ramping up after arming.", "", "", "limits.arm_ramp_s"),
+    Code.SUPPLY_LOW: Text(
+        "The motors' supply is low: torque is reduced.",
+        "An empty battery, or a long thin cable.",
+        "Change the battery.",
+        "motors.bus_V",
+    ),
+    Code.LOOP_OVERRUN: Text(
+        "The loop lost ticks within the last second.",
+        "Another process, or the host of a virtual machine.",
+        "See `gimbal doctor` for rights and load.",
+    ),
     Code.OPERATOR_STOP: Text("STOP was pressed.", "An operator.", "`gimbal ctl ack`, then `gimbal ctl arm`."),
     Code.IMU_SILENT: Text(
         "No IMU sample for too long.",
@@ -183,7 +200,7 @@ TEXT: dict[int, Text] = {
         "Land; look at the log.",
     ),
     Code.RUNAWAY: Text(
-        "The camera moves against what is commanded.",
+        "The camera accelerates against what is commanded.",
         "A motor's sign, order or phase wires.",
         "Power off, check direction in [joints.*], `gimbal ctl ack`, then arm.",
         "joints.*.direction",
@@ -221,6 +238,28 @@ TEXT: dict[int, Text] = {
         "The controller's output was no number.",
         "A defect, or input beyond all reason.",
         "Keep the log and report it; `gimbal ctl ack`, then arm.",
+    ),
+    Code.IMU_LATE: Text(
+        "The IMU's samples come late or with gaps, again and again.",
+        "Bit errors on its line, a slow adapter, or a wrong rate.",
+        "Check cable, baud and latency timer (`gimbal doctor`), `gimbal ctl ack`, then arm.",
+        "safety.imu_predict_ms",
+    ),
+    Code.MOTOR_FROZEN: Text(
+        "A motor controller tells the same values again and again.",
+        "Its firmware hangs.",
+        "Power-cycle it, `gimbal ctl ack`, then arm.",
+    ),
+    Code.LOOP_STALLED: Text(
+        "The control loop stood still.",
+        "The process or the machine was stopped or starved.",
+        "See `gimbal doctor`, `gimbal ctl ack`, then arm.",
+        "safety.imu_safe_ms",
+    ),
+    Code.FOLLOWING_ERROR: Text(
+        "The camera doesn't follow its setpoint.",
+        "A motor without torque, a blocked joint, or a gyro that lies.",
+        "Turn the joints by hand, `gimbal ctl ack`, then arm.",
     ),
 }
 

@@ -75,7 +75,13 @@ class Faults:
     delay: float = 0.0
     delay_ns: int = 5_000_000
     stalled_until_ns: int = 0  # the line carries nothing before; then all at once
+    late_ns: int = 0  # every frame comes this much later
+    reorder: float = 0.0  # a frame waits for the next one and comes after it
+    thin: bool = False  # every second frame is missing: half speed
+    babble: bool = False  # bytes of another kind of device in place of each frame
     count: int = 0
+    _held: bytes = b""
+    _odd: bool = False
     _rng: random.Random = field(default_factory=random.Random)
 
     def __post_init__(self) -> None:
@@ -83,7 +89,9 @@ class Faults:
 
     def apply(self, t_ns: int, data: bytes) -> list[tuple[int, bytes]]:
         """What becomes of one frame."""
-        t_ns = max(t_ns, self.stalled_until_ns)
+        t_ns = max(t_ns + self.late_ns, self.stalled_until_ns)
+        if self.thin or self.babble or self.reorder or self._held:
+            return self._mixed_up(t_ns, data)
         if not (self.drop or self.flip or self.truncate or self.duplicate or self.garbage or self.delay):
             return [(t_ns, data)]
         rng = self._rng
@@ -104,3 +112,22 @@ class Faults:
             frames.append((t_ns, data))
         self.count += frames != [(t_ns, before)]
         return frames
+
+    def _mixed_up(self, t_ns: int, data: bytes) -> list[tuple[int, bytes]]:
+        """Frames missing, of another device, or out of order."""
+        self.count += 1
+        if self.thin:
+            self._odd = not self._odd
+            return [] if self._odd else [(t_ns, data)]
+        if self.babble:
+            return [(t_ns, (_BABBLE * (1 + len(data) // len(_BABBLE)))[: len(data)])]
+        if self._held:
+            held, self._held = self._held, b""
+            return [(t_ns, data), (t_ns, held)]
+        if self._rng.random() < self.reorder:
+            self._held = data
+            return []
+        return [(t_ns, data)]
+
+
+_BABBLE = b"$PXYZ,4807.038,N,01131.000,E,1,08,0.9,545.4,M*47\r\n\xb5\x00\xaa"

@@ -47,6 +47,10 @@ class PtyPort:
         os.close(self._master)
         self._master = self._slave = -1
 
+    @property
+    def connected(self) -> bool:
+        return self._master >= 0
+
     def fileno(self) -> int:
         return self._master
 
@@ -97,6 +101,10 @@ class MemoryPort:
     def disconnect(self) -> None:
         self._connected = False
         self.host_end.hang_up()
+
+    @property
+    def connected(self) -> bool:
+        return self._connected
 
     def fileno(self) -> int:
         return -1

@@ -249,17 +249,16 @@ def _pack_supervisor(p: np.void, rig: Rig, start_armed: bool) -> None:
     p["imu_hold_ns"] = int(safety.imu_hold_ms * MS)
     p["imu_safe_ns"] = int(safety.imu_safe_ms * MS)
     p["joint_safe_ns"] = int(safety.motor_safe_ms * MS)
-    p["overspeed"] = safety.runaway_rate_deg_s * DEG
+    fastest = min(getattr(rig.joints, a).max_rate_deg_s for a in AXES)
+    p["overspeed"] = min(safety.runaway_rate_deg_s, 1.1 * fastest) * DEG  # acts before 1.2 of the joints' own limit
     p["arm_rate_max"] = 200.0 * DEG
-    p["runaway_err"] = 15.0 * DEG
-    p["runaway_rate"] = 60.0 * DEG
-    p["runaway_ticks"] = max(1, round(0.010 * rig.loop_rate_hz))
     p["hot_degC"] = rig.thermal.limit_degC
     p["ramp_s"] = rig.limits.arm_ramp_s
     p["safe_mode"] = JointMode.BRAKE if safety.safe_action == "brake" else JointMode.OFF
     p["start_armed"] = start_armed
     p["hold_damping"] = 0.3
     p["hold_stiffness"] = 8.0
+    _pack_watch(p["watch"], rig)
     _pack_output(p["output"], rig)
 
 
@@ -280,3 +279,23 @@ def _pack_output(p: np.void, rig: Rig) -> None:
         p["stop_max"][a] = joint.max_deg * DEG
         carried = sum(getattr(rig.body, stage).inertia_kg_m2[a] for stage in order[order.index(name) :])
         p["max_accel"][a] = rig.limits.max_torque_Nm / carried
+
+
+def _pack_watch(p: np.void, rig: Rig) -> None:
+    safety, rate = rig.safety, rig.loop_rate_hz
+    dt_ms = 1e3 / rate
+    p["dt_ns"] = round(dt_ms * MS)
+    p["stall_ns"] = int(max(safety.imu_safe_ms, 5.0 * dt_ms) * MS)
+    late_ms = max(safety.imu_predict_ms, 1.5e3 / rig.imu.rate_hz + 2.0)
+    p["imu_late_ns"] = int(late_ms * MS)
+    p["imu_late_max"] = round(safety.imu_safe_ms / dt_ms)
+    p["frozen_ticks"] = max(3, round(30.0 / dt_ms))
+    p["frozen_torque"] = 0.05 * rig.limits.max_torque_Nm
+    p["bus_sag_V"] = 0.75 * rig.motors.bus_V
+    p["bus_cut_V"] = 0.4 * rig.motors.bus_V
+    p["follow_err"] = 10.0 * DEG
+    p["follow_ticks"] = max(2, round(50.0 / dt_ms))
+    p["against_accel"], p["against_share"], p["against_rate"] = 10.0, 0.4, 0.1
+    p["against_ticks"] = max(2, round(12.0 / dt_ms))
+    p["excused_ticks"] = round(50.0 / dt_ms)
+    p["smooth"] = dt_ms / (3.0 + dt_ms)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from gimbal.control.rate_output import OUTPUT_PARAMS, TORQUE, hold_output, output_command
+from gimbal.control.watch import WATCH_PARAMS, WATCH_STATE, watch_inputs, watch_motion, watch_rest
 from gimbal.faults import Blocker, Code
 from gimbal.kernels.build import kernel
 from gimbal.records import Arm, JointMode
@@ -27,9 +28,6 @@ SUPERVISOR_PARAMS = np.dtype(
         ("joint_safe_ns", "i8"),
         ("overspeed", "f8"),  # rad/s of a joint
         ("arm_rate_max", "f8"),  # rad/s: no arming while a joint turns faster
-        ("runaway_err", "f8"),  # rad: attitude error that grows against the command
-        ("runaway_rate", "f8"),  # rad/s against the command
-        ("runaway_ticks", "i4"),
         ("hot_degC", "f8"),
         ("ramp_s", "f8"),
         ("safe_mode", "i4"),  # JointMode
@@ -37,6 +35,7 @@ SUPERVISOR_PARAMS = np.dtype(
         ("output", OUTPUT_PARAMS),
         ("hold_damping", "f8"),  # N m s/rad, joints held on encoders
         ("hold_stiffness", "f8"),  # N m/rad
+        ("watch", WATCH_PARAMS),
     ],
     align=True,
 )
@@ -47,10 +46,10 @@ SUPERVISOR_STATE = np.dtype(
         ("since_ns", "i8"),
         ("test_ns", "i8"),  # how long the self-test has been good
         ("ramp", "f8"),
-        ("against", "i4", 3),  # ticks a joint moved against its command
         ("holding", "u1"),
         ("hold_angle", "f8", 3),
         ("armed_now", "u1"),  # became armed this tick
+        ("watch", WATCH_STATE),
     ],
     align=True,
 )
@@ -80,18 +79,20 @@ def _blockers(p, s, sense, meas, nav, fault):
 @kernel
 def _judge(p, s, sense, meas, nav):
     """The first fault that holds, 0 if none. Motion-critical causes first."""
-    if sense["wired_stop_open"]:
+    watched = watch_inputs(p["watch"], s["watch"], sense, meas)
+    if sense["wired_stop_open"] or watched == Code.WIRED_STOP.value:
         return Code.WIRED_STOP.value
     if sense["link_lost"] & 1:
         return Code.IMU_LINK_LOST.value
     if sense["link_lost"] & 2:
         return Code.MOTOR_LINK_LOST.value
-    if meas["imu_age_ns"] > p["imu_safe_ns"]:
+    dt_ns = p["watch"]["dt_ns"]  # acts in the last tick before an age is over its limit
+    if meas["imu_age_ns"] + dt_ns > p["imu_safe_ns"]:
         return Code.IMU_SILENT.value
     if meas["imu_status"] & 4:
         return Code.IMU_FROZEN.value
     for a in range(3):
-        if not meas["joint_valid"][a] or meas["joint_age_ns"][a] > p["joint_safe_ns"]:
+        if not meas["joint_valid"][a] or meas["joint_age_ns"][a] + dt_ns > p["joint_safe_ns"]:
             return Code.MOTOR_SILENT.value
         code = sense["motor_fault"][a] if sense["joint_valid"][a] else 0
         if code != 0 and (code != WATCHDOG_EXPIRED or s["ramp"] > 0.1):
@@ -102,20 +103,7 @@ def _judge(p, s, sense, meas, nav):
             return Code.OVERSPEED.value
     if not nav["valid"]:
         return Code.ESTIMATOR_FAILED.value
-    return 0
-
-
-@kernel
-def _runaway(p, s, nav, attitude_err_C):
-    """A camera that turns away from its setpoint while the error is large and grows: a motor pulls the wrong way."""
-    for a in range(3):
-        err = attitude_err_C[a]
-        rate = nav["omega_NC_C_est"][a]
-        leaving = abs(err) > p["runaway_err"] and err * rate < 0.0 and abs(rate) > p["runaway_rate"]
-        s["against"][a] = s["against"][a] + 1 if leaving else 0
-        if s["against"][a] >= p["runaway_ticks"]:
-            return True
-    return False
+    return watched
 
 
 @kernel
@@ -158,11 +146,8 @@ def _hold_on_encoders(p, s, nav, max_torque, command):
 
 
 @kernel
-def supervise_state(p, s, sense, meas, nav, arbiter, attitude_err_C, dt_s, health):
-    """Advance the state machine (before the command is made); fills HEALTH but its limits.
-
-    ``attitude_err_C`` is that of the tick before: what the camera was told to do about it shows only now.
-    """
+def supervise_state(p, s, sense, meas, nav, arbiter, dt_s, health):
+    """Advance the state machine (before the command is made); fills HEALTH but its limits."""
     now_ns = sense["t_ns"]
     s["armed_now"] = 0
     fault = _judge(p, s, sense, meas, nav)
@@ -184,8 +169,6 @@ def supervise_state(p, s, sense, meas, nav, arbiter, attitude_err_C, dt_s, healt
     elif s["arm"] == Arm.ARMED:
         if fault != 0:
             _to_safe(s, fault, now_ns)
-        elif _runaway(p, s, nav, attitude_err_C):
-            _to_safe(s, Code.RUNAWAY.value, now_ns)
         elif arbiter["want_disarm"]:
             s["arm"] = Arm.IDLE
     elif s["arm"] == Arm.SAFE:
@@ -197,8 +180,6 @@ def supervise_state(p, s, sense, meas, nav, arbiter, attitude_err_C, dt_s, healt
             s["arm"] = Arm.ARMED
             s["armed_now"] = 1
             s["ramp"] = 0.0
-            for a in range(3):
-                s["against"][a] = 0
         else:
             arbiter["refused"] += 1
     if s["arm"] == Arm.ARMED:
@@ -224,34 +205,62 @@ def authority(s):
 
 
 @kernel
-def _torques(off, torque, max_torque, command):
+def _shown(s, sense):
+    """Limit bits of what is watched whether armed or not."""
+    bits = 0
+    if sense["link_lost"] & 4:
+        bits |= 1 << Code.GNSS_LOST
+    if s["watch"]["sagging"]:
+        bits |= 1 << Code.SUPPLY_LOW
+    if s["watch"]["overrun_ns"] > 0:
+        bits |= 1 << Code.LOOP_OVERRUN
+    return bits
+
+
+@kernel
+def _torques(off, torque, share, max_torque, command):
     """COMMAND of an armed rig in torque; False where a value is NaN or beyond the limits: never to the wire."""
     for a in range(3):
         command["mode"][a] = JointMode.OFF if off else JointMode.TORQUE
         x = 0.0 if off else torque[a]
         if not abs(x) <= max_torque[a] * 1.001:
             return False
-        command["joint_torque_cmd"][a] = x
+        most = share * max_torque[a]
+        command["joint_torque_cmd"][a] = min(max(x, -most), most)
     return True
 
 
 @kernel
-def supervise_command(p, s, meas, nav, max_torque, off, torque, rates, q_NC_sp, command):
+def supervise_command(p, s, sense, meas, nav, control, push_C, limits, max_torque, off, rates, q_NC_sp, command):
     """SAFETY: the last word. Nothing but this writes COMMAND. Returns limit bits.
 
-    ``torque`` counts where the rig's output is torque, ``rates`` (OUTPUT_STATE) and the setpoint where it is not.
+    Args:
+        control: CONTROL; its torque_lim counts where the rig's output is torque, ``rates`` (OUTPUT_STATE) and the
+            setpoint where it is not.
+        push_C: rad/s², the acceleration that the loops' part of the limited torque should make.
+        limits: bits that act already. off: mode off, no torque.
     """
-    bits = 0
+    watch, fault = s["watch"], 0
+    bits = _shown(s, sense)
+    in_torque = p["output"]["kind"] == TORQUE
     if s["arm"] != Arm.ARMED:
         s["holding"] = 0
+        watch_rest(watch, nav["omega_NC_C_est"])
         _still(p["safe_mode"] if s["arm"] == Arm.SAFE else JointMode.OFF.value, command)
         return bits
-    if p["output"]["kind"] == TORQUE:
-        good = _torques(off, torque, max_torque, command)
+    if in_torque:
+        good = _torques(off, control["torque_lim"], watch["share"], max_torque, command)
     else:
         good = output_command(p["output"], rates, off, q_NC_sp, command)
     if not good:
-        _to_safe(s, Code.CONTROL_FAILED.value, nav["t_ns"])
+        fault = Code.CONTROL_FAILED.value
+    elif off or not in_torque or meas["imu_age_ns"] > p["imu_hold_ns"]:
+        watch_rest(watch, nav["omega_NC_C_est"])
+    else:
+        excused = limits & (1 << Code.END_STOP | 1 << Code.SINGULARITY) != 0 or s["ramp"] < 1.0
+        fault = watch_motion(p["watch"], watch, nav["omega_NC_C_est"], control, push_C, excused)
+    if fault != 0:  # found after the state machine has run: safe in this very tick
+        _to_safe(s, fault, nav["t_ns"])
         _still(p["safe_mode"], command)
         return bits
     if s["ramp"] < 1.0:
@@ -263,4 +272,6 @@ def supervise_command(p, s, meas, nav, max_torque, off, torque, rates, q_NC_sp, 
         s["holding"] = 0
         if meas["imu_age_ns"] > p["imu_predict_ns"]:
             bits |= 1 << Code.IMU_PREDICTED
+    for a in range(3):
+        watch["sent"][a] = command["joint_torque_cmd"][a]
     return bits

@@ -87,9 +87,9 @@ STATE = np.dtype(
         ("output", OUTPUT_STATE),
         ("supervisor", SUPERVISOR_STATE),
         ("target", TARGET),
-        ("attitude_err_C", "f8", 3),  # of the tick before
         ("thermal", THERMAL_STATE),
         ("demand_C", "f8", 3),
+        ("push_C", "f8", 3),
         ("torque", "f8", 3),
         ("scratch", "f8", 3),
     ],
@@ -114,7 +114,6 @@ def _control(p, s, row, q_NC, rate_C):
     nav, setpoint, control = row["nav"], row["setpoint"], row["control"]
     dt_s = p["dt_s"]
     point(p["pointing"], q_NC, setpoint, control)
-    store3(s["attitude_err_C"], load3(control["attitude_err_C"]))
     rate_pid(p["pid"], s["pid"], rate_C, control, dt_s, s["demand_C"])
     observe(p["observer"], s["observer"], rate_C, dt_s)
     for k in range(3):
@@ -138,7 +137,6 @@ def _control_rates(p, s, row, q_NC):
     """Attitude error -> rates that the devices' own loops follow, within limits, into state["output"]."""
     nav, control, allocation = row["nav"], row["control"], s["allocation"]
     point(p["pointing"], q_NC, row["setpoint"], control)
-    store3(s["attitude_err_C"], load3(control["attitude_err_C"]))
     model_chain(p["allocation"], allocation, s["meas"], nav, p["dt_s"])
     control["singularity_margin"] = allocation["chain"]["margin"]
     floor, order = p["allocation"]["singularity_cos"], p["allocation"]["chain"]["order"]
@@ -181,6 +179,18 @@ def _limit(p, s, row, dt_s):
     remember(s["observer"], load3(s["demand_C"]))
     remember_torque(s["allocation"], control["torque_lim"])
     return bits
+
+
+@kernel
+def _push(p, s, row):
+    """Angular acceleration of the camera (rad/s², C) that the loops' part of the limited torque should make."""
+    nav, control = row["nav"], row["control"]
+    order = p["allocation"]["chain"]["order"]
+    for k in range(3):
+        a = order[k]
+        s["scratch"][k] = control["torque_lim"][a] - control["ff"][a]
+    push_B = camera_acceleration(s["allocation"]["chain"], load3(s["scratch"]), s["allocation"]["joint_accel"])
+    store3(s["push_C"], q_unrotate(q_from_joints(order, nav["joint_angle_est"]), push_B))
 
 
 @kernel
@@ -233,9 +243,7 @@ def step(params, state, sense, inbox, command, row):
     advise(p["lens"], target, abs(p["modes"]["framing_down"] + trim[1]), dt_s)
     r["target"] = target
     # SAFETY: the state machine, before anything is commanded
-    supervise_state(
-        p["supervisor"], s["supervisor"], r["sense"], meas, nav, s["arbiter"], s["attitude_err_C"], dt_s, health
-    )
+    supervise_state(p["supervisor"], s["supervisor"], r["sense"], meas, nav, s["arbiter"], dt_s, health)
     armed = s["supervisor"]["arm"] == Arm.ARMED
     if s["supervisor"]["armed_now"] or not armed:
         _start_from(s, q_NC, rate_C)
@@ -259,6 +267,7 @@ def step(params, state, sense, inbox, command, row):
     if output == TORQUE:
         _control(p, s, r, q_NC, rate_C)
         limits = _limit(p, s, r, dt_s)
+        _push(p, s, r)
     else:
         limits = _control_rates(p, s, r, q_NC)
 
@@ -266,11 +275,14 @@ def step(params, state, sense, inbox, command, row):
     limits |= supervise_command(
         p["supervisor"],
         s["supervisor"],
+        r["sense"],
         meas,
         nav,
+        r["control"],
+        s["push_C"],
+        limits,
         p["limits"]["max_torque"],
         goal["mode"] == Mode.OFF,
-        r["control"]["torque_lim"],
         s["output"],
         load4(setpoint["q_NC_sp"]),
         r["command"],

@@ -57,7 +57,7 @@ class MemoryRig(Emulators):
         self.cycles_ns: list[int] = []  # wall time of reading and commanding all devices, a tick each
         self.wall_open_ns = 0
 
-    def open(self, info: dict[str, Any]) -> None:
+    def open(self, info: dict[str, Any], hardware: Any = HardwareRig) -> None:
         config, t0_ns = self.config, START_NS
         self.clock = SimClock(t0_ns)
         motion = base_motion.make(self.scenario, self.seed, self.seconds + OPENING_NS * 1e-9 + 1.0, None)
@@ -68,10 +68,11 @@ class MemoryRig(Emulators):
         self.axes = [PlantAxis(self.world, config, axis) for axis in range(3)]
         self.imu: PlantImu | None = None
         self.sticks = HeldSticks(Sticks())
+        self.receivers = {}
         self.ring = None
         for name, device in config.devices.items():
             self._add(name, device, config)
-        self.hardware = HardwareRig(config, {name: name for name in config.devices}, self._connect, self.clock)
+        self.hardware = hardware(config, {name: name for name in config.devices}, self._connect, self.clock)
         self.hardware.open(info)
         self.dt_ns = round(1e9 * info["dt_s"])
         self._next_ns = self.clock() + self.dt_ns

@@ -1,0 +1,194 @@
+"""What the supervisor watches beyond single values: lateness, repetition, supply, and motion against the command.
+
+Each judge is a few lines over its own counters in WATCH_STATE. docs/safety.md has the table with the reasons.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gimbal.faults import Code
+from gimbal.kernels.build import kernel
+
+SHOWN_NS = 1_000_000_000  # an overrun of the loop is shown this long
+CUT_TICKS = 2  # a supply below the stop voltage for this long is a cut, not one odd reading
+EXCUSED = 5  # times the ticks of motion against the push, where push and motion are known not to agree
+LEAST_TORQUE = 0.3  # share of the torque left when the supply sags
+
+WATCH_PARAMS = np.dtype(
+    [
+        ("dt_ns", "i8"),
+        ("stall_ns", "i8"),  # a loop that stood still this long has lost the rig
+        ("imu_late_ns", "i8"),  # a sample older than this on arrival, or none for as long, is late
+        ("imu_late_max", "i4"),  # ticks of lateness, less the good ones
+        ("frozen_ticks", "i4"),
+        ("frozen_torque", "f8"),  # N m the command must have moved while a motor told the same again and again
+        ("bus_sag_V", "f8"),
+        ("bus_cut_V", "f8"),
+        ("follow_err", "f8"),  # rad: farther from the setpoint for follow_ticks, with nothing to explain it
+        ("follow_ticks", "i4"),
+        ("against_accel", "f8"),  # rad/s²: a push that counts
+        ("against_share", "f8"),  # of the push, that the camera accelerates the other way
+        ("against_rate", "f8"),  # rad/s off the rate asked for
+        ("against_ticks", "i4"),
+        ("excused_ticks", "i4"),  # what a lost tick, a stop or the singularity did to the motion is over by then
+        ("smooth", "f8"),  # of the low-pass on push and acceleration
+    ],
+    align=True,
+)
+WATCH_STATE = np.dtype(
+    [
+        ("t_ns", "i8"),
+        ("gap_s", "f8"),  # since the tick before
+        ("overrun_ns", "i8"),  # left of SHOWN_NS
+        ("imu_late", "i4"),
+        ("repeats", "i4", 3),
+        ("told", "f8", (3, 3)),  # angle, rate, torque of each joint, last
+        ("sent_lo", "f8", 3),
+        ("sent_hi", "f8", 3),
+        ("sent", "f8", 3),  # torque of the tick before
+        ("bus_seen", "u1"),
+        ("bus_low", "i4"),
+        ("share", "f8"),  # of the torque limits that is left
+        ("sagging", "u1"),
+        ("follow", "i4"),
+        ("against", "i4"),
+        ("excused", "i4"),  # ticks left
+        ("omega", "f8", 3),
+        ("accel", "f8", 3),
+        ("push", "f8", 3),
+    ],
+    align=True,
+)
+
+
+@kernel
+def _overrun(p, w, now_ns):
+    gap_ns = now_ns - w["t_ns"] if w["t_ns"] != 0 else p["dt_ns"]
+    w["t_ns"] = now_ns
+    w["gap_s"] = 1e-9 * gap_ns
+    w["overrun_ns"] = SHOWN_NS if 2 * gap_ns > 3 * p["dt_ns"] else max(w["overrun_ns"] - gap_ns, 0)
+    return gap_ns > p["stall_ns"]
+
+
+@kernel
+def _imu_late(p, w, meas):
+    """Ticks with a gap count one, ticks with an old sample two, good ones take one away: a single gap shorter than the
+    limit passes, lateness that stays doesn't."""
+    if meas["imu_age_ns"] > p["imu_late_ns"]:
+        w["imu_late"] += 2 if meas["imu_n"] > 0 else 1
+    elif w["imu_late"] > 0:
+        w["imu_late"] -= 1
+    return w["imu_late"] > p["imu_late_max"]
+
+
+@kernel
+def _frozen(p, w, meas):
+    """A controller that tells the same to the last bit while its torque is being moved doesn't measure any more."""
+    for a in range(3):
+        if not meas["joint_new"][a]:
+            continue
+        told = w["told"][a]
+        x, v, t = meas["joint_angle_meas"][a], meas["joint_rate_meas"][a], meas["joint_torque_applied"][a]
+        if x == told[0] and v == told[1] and t == told[2]:
+            sent, first = w["sent"][a], w["repeats"][a] == 0
+            w["sent_lo"][a] = sent if first else min(w["sent_lo"][a], sent)
+            w["sent_hi"][a] = sent if first else max(w["sent_hi"][a], sent)
+            w["repeats"][a] += 1
+        else:
+            w["repeats"][a] = 0
+            told[0] = x
+            told[1] = v
+            told[2] = t
+        if w["repeats"][a] >= p["frozen_ticks"] and w["sent_hi"][a] - w["sent_lo"][a] > p["frozen_torque"]:
+            return True
+    return False
+
+
+@kernel
+def _supply(p, w, sense):
+    """The supply: what is left of the torque limits. True: it has been cut."""
+    if sense["joint_valid"][0] or sense["joint_valid"][1] or sense["joint_valid"][2]:
+        volts = sense["bus_V"]
+        if volts >= p["bus_sag_V"]:
+            w["bus_seen"] = 1
+        w["bus_low"] = w["bus_low"] + 1 if w["bus_seen"] and volts < p["bus_cut_V"] else 0
+        w["sagging"] = 1 if w["bus_seen"] and volts < p["bus_sag_V"] else 0
+        room = (volts - p["bus_cut_V"]) / (p["bus_sag_V"] - p["bus_cut_V"])
+        w["share"] = max(LEAST_TORQUE, room) if w["sagging"] else 1.0
+    elif w["share"] == 0.0:
+        w["share"] = 1.0
+    return w["bus_low"] >= CUT_TICKS
+
+
+@kernel
+def watch_inputs(p, w, sense, meas):
+    """Judge the inputs of this tick, armed or not. Returns a fault code or 0, the wired stop first."""
+    stalled = _overrun(p, w, sense["t_ns"])
+    late = _imu_late(p, w, meas)
+    frozen = _frozen(p, w, meas)
+    if _supply(p, w, sense):
+        return Code.WIRED_STOP.value
+    if stalled:
+        return Code.LOOP_STALLED.value
+    if late:
+        return Code.IMU_LATE.value
+    if frozen:
+        return Code.MOTOR_FROZEN.value
+    return 0
+
+
+@kernel
+def watch_rest(w, omega_C):
+    """Not armed: nothing is pushed, nothing is followed."""
+    w["follow"] = 0
+    w["against"] = 0
+    for i in range(3):
+        w["repeats"][i] = 0
+        w["omega"][i] = omega_C[i]
+        w["accel"][i] = 0.0
+        w["push"][i] = 0.0
+        w["sent"][i] = 0.0
+
+
+@kernel
+def watch_motion(p, w, omega_C, control, push_C, excused):
+    """Judge what the camera does with the push it gets. Returns RUNAWAY, FOLLOWING_ERROR or 0.
+
+    A motor that pulls the wrong way makes the camera accelerate against the push while the push tries to mend its
+    rate, and more so each tick; a disturbance does so for a few ms only. Both are smoothed alike, so that structure
+    and noise do not count.
+
+    Args:
+        omega_C: rad/s. control: CONTROL.
+        push_C: rad/s², the acceleration that the loops' part of the limited torque should make.
+        excused: an end stop, the singularity or the ramp explains a distance from the setpoint, and what is asked is
+            not what acts.
+    """
+    if excused or w["overrun_ns"] == SHOWN_NS:
+        w["excused"] = p["excused_ticks"]
+    elif w["excused"] > 0:
+        w["excused"] -= 1
+    excused = w["excused"] > 0
+    push2 = along = slip = err2 = 0.0
+    for i in range(3):
+        accel = (omega_C[i] - w["omega"][i]) / w["gap_s"]
+        w["omega"][i] = omega_C[i]
+        w["accel"][i] += p["smooth"] * (accel - w["accel"][i])
+        w["push"][i] += p["smooth"] * (push_C[i] - w["push"][i])
+        push2 += w["push"][i] * w["push"][i]
+        along += w["accel"][i] * w["push"][i]
+        slip += control["rate_err_C"][i] * w["push"][i]
+        err2 += control["attitude_err_C"][i] * control["attitude_err_C"][i]
+    against = push2 > p["against_accel"] * p["against_accel"] and along < -p["against_share"] * push2
+    against = against and slip > p["against_rate"] * math.sqrt(push2)
+    w["against"] = w["against"] + 1 if against else max(w["against"] - 1, 0)
+    lost = err2 > p["follow_err"] * p["follow_err"] and not excused
+    w["follow"] = w["follow"] + 1 if lost else 0
+    if w["against"] >= p["against_ticks"] * (EXCUSED if excused else 1):
+        return Code.RUNAWAY.value
+    if w["follow"] >= p["follow_ticks"]:
+        return Code.FOLLOWING_ERROR.value
+    return 0

@@ -1,0 +1,153 @@
+"""What can be broken about emulated devices, in words: the same commands in real time and in lock-step.
+
+``unplug|replug DEVICE`` the cable; ``stall|resume DEVICE`` it hangs, power stage and watchdog as they were;
+``mute|speak DEVICE`` the line carries nothing either way; ``off|on DEVICE`` it loses its power and settings,
+the port stays; ``freeze|thaw DEVICE`` it repeats its last values; ``corrupt|drop|duplicate|delay|reorder DEVICE SHARE``
+(of bytes, of frames); ``late DEVICE MS`` everything comes later; ``thin|whole DEVICE`` every second frame is missing;
+``babble|sober DEVICE`` another device's bytes; ``spoil DEVICE VALUE`` NaN or a number beyond its range: gyro (rad/s),
+encoders (rad), a receiver's place (m, nan: no fix); ``bias imu X Y Z`` deg/s on the gyro; ``fault AXIS CODE``;
+``stick|free AXIS`` no torque; ``reverse AXIS`` torque acts the other way; ``heat AXIS DEGC``; ``supply VOLTS``;
+``channel N VALUE`` of the operator's radio, from 1, -1 to 1; ``failsafe on|off`` the radio's; ``heal`` all of it undone; ``state`` the joints, one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+from firmware_bridge.emulators.physics import AxisDrive
+from gimbal.frames import AXES
+from gimbal.units import DEG
+
+SHARES = {"corrupt": "flip", "drop": "drop", "duplicate": "duplicate", "delay": "delay", "reorder": "reorder"}
+TRUE = {"thin": ("thin", True), "whole": ("thin", False), "babble": ("babble", True), "sober": ("babble", False)}
+
+
+def obey(emulators: Any, line: str, now_ns: int) -> str:
+    """Carry out one command on ``gimbal.emulate.Emulators``. Never raises: ``ok``, an answer, or ``error: …``."""
+    words = line.split()
+    try:
+        return _do(emulators, words, now_ns) or "ok"
+    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        return f"error: {line!r} is not understood ({error!r}); commands: {' '.join((__doc__ or '').split())}"
+
+
+def _do(emulators: Any, words: list[str], now_ns: int) -> str | None:
+    verb = words[0]
+    if verb == "heal":
+        _heal(emulators, now_ns)
+        return None
+    if verb == "state":
+        return json.dumps(_state(emulators))
+    if verb == "supply":
+        for axis in emulators.axes:
+            axis.bus_V = float(words[1])
+    elif verb in ("fault", "stick", "free", "reverse", "heat"):
+        _axis(emulators.axes[AXES.index(words[1])], verb, words[2:])
+    elif verb in ("channel", "failsafe"):
+        _sticks(emulators.sticks, words)
+    elif verb == "bias" and words[1] == "imu":
+        x, y, z = (float(word) * DEG for word in words[2:5])
+        emulators.imu.offset = (x, y, z)
+    elif verb in ("freeze", "thaw"):
+        _freeze(emulators, words[1], verb == "freeze", now_ns)
+    elif verb == "spoil":
+        _spoil(emulators, words[1], float(words[2]))
+    else:
+        _wire(emulators, emulators.host.wires[words[1]], verb, words[2:], now_ns)
+    return None
+
+
+def _axis(axis: Any, verb: str, values: list[str]) -> None:
+    if verb == "fault":
+        axis.fault = int(values[0])
+    elif verb == "heat":
+        axis.temp_degC = float(values[0])
+    elif verb == "reverse":
+        axis.reversed = True
+    else:
+        axis.stuck = verb == "stick"
+
+
+def _sticks(held: Any, words: list[str]) -> None:
+    if words[0] == "failsafe":
+        held.held = replace(held.held, failsafe={"on": True, "off": False}[words[1]])
+        return
+    channel = list(held.held.channel)
+    channel[range(1, 17).index(int(words[1]))] = float(words[2])
+    held.held = replace(held.held, channel=tuple(channel))
+
+
+def _freeze(emulators: Any, device: str, frozen: bool, now_ns: int) -> None:
+    if device == "imu":
+        emulators.imu.frozen = frozen
+    elif device == "motors":
+        for axis in emulators.axes:
+            axis.frozen = None
+            axis.frozen = axis.state(now_ns) if frozen else None
+    else:
+        emulators.receivers[device].frozen = frozen
+
+
+def _spoil(emulators: Any, device: str, value: float) -> None:
+    if device == "imu":
+        emulators.imu.offset = (value, value, value)
+    elif device == "motors":
+        for axis in emulators.axes:
+            axis.spoilt = math.inf if math.isnan(value) else value  # NaN means "as it is"; neither is an angle
+    else:
+        receiver = emulators.receivers[device]
+        receiver.fix_type = 0 if math.isnan(value) else 3
+        receiver.shift_m = 0.0 if math.isnan(value) else value
+
+
+def _wire(emulators: Any, wire: Any, verb: str, values: list[str], now_ns: int) -> None:
+    if verb == "unplug":
+        wire.unplug(now_ns)
+    elif verb == "replug":
+        wire.replug(now_ns)
+    elif verb in ("stall", "resume"):
+        wire.frozen = verb == "stall"
+    elif verb in ("mute", "speak"):
+        wire.faults_in.drop = wire.faults_out.drop = 1.0 if verb == "mute" else 0.0
+    elif verb == "off":
+        wire.frozen = True
+        wire.emulator.power_down(now_ns)
+        for servo in getattr(wire.emulator, "servos", {}).values():
+            servo.axis.set_command(AxisDrive(0), now_ns)
+    elif verb == "on":
+        wire.emulator.power_up(now_ns)
+        for servo in getattr(wire.emulator, "servos", {}).values():
+            servo.power_up(now_ns)
+        wire.frozen = False
+    elif verb == "late":
+        wire.faults_out.late_ns = int(float(values[0]) * 1e6)
+    elif verb in TRUE:
+        setattr(wire.faults_out, *TRUE[verb])
+    else:
+        setattr(wire.faults_out, SHARES[verb], float(values[0]))
+
+
+def _heal(emulators: Any, now_ns: int) -> None:
+    for wire in emulators.host.wires.values():
+        wire.frozen = False
+        faults = wire.faults_out
+        wire.faults_in.drop = 0.0
+        faults.flip = faults.drop = faults.duplicate = faults.delay = faults.reorder = 0.0
+        faults.late_ns, faults.thin, faults.babble = 0, False, False
+        if not wire.port.connected:
+            wire.replug(now_ns)
+    for axis in emulators.axes:
+        axis.fault, axis.stuck, axis.reversed, axis.frozen = 0, False, False, None
+        axis.temp_degC = axis.bus_V = axis.spoilt = math.nan
+    if emulators.imu is not None:
+        emulators.imu.frozen, emulators.imu.offset = False, (0.0, 0.0, 0.0)
+    for receiver in emulators.receivers.values():
+        receiver.frozen, receiver.shift_m, receiver.fix_type = False, 0.0, 3
+
+
+def _state(emulators: Any) -> dict[str, Any]:
+    joints = [emulators.plant.joint_state(axis) for axis in range(3)]
+    return {key: [joint[key] for joint in joints] for key in ("mode", "angle", "rate", "torque", "fault")}

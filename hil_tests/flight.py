@@ -1,0 +1,213 @@
+"""A whole rig in lock-step that can be broken: real drivers and emulators over lines in memory, one simulated clock.
+
+``Flight`` is brought to its start once; each case then runs in a fork of it, so that seventy cases cost one take-off.
+Everything is exact and the same each time: times are whole ticks.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import random
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gimbal.config.load import load_rig
+from gimbal.config.pack import pack_params
+from gimbal.emulated_faults import obey
+from gimbal.loop.lockstep import MODES, START_NS
+from gimbal.loop.pipeline import new_state, step
+from gimbal.plant.state import TRUTH
+from gimbal.records import COMMAND, INBOX, SENSE, TICK, Arm, JointMode, Mode, Verb
+from gimbal.rig.hardware import HardwareRig
+from gimbal.units import DEG
+from tests.contract.rig_flight import MemoryRig
+
+MS = 1_000_000
+RATE_LIFE_NS = 250 * MS
+
+
+class BreakableRig(MemoryRig):
+    """MemoryRig whose ports are files that go with the cable, so that a lost line is looked for and found again."""
+
+    def __init__(self, rig: str, scenario: str, seconds: float, seed: int = 1) -> None:
+        super().__init__(rig, scenario, seconds, seed)
+        self.folder = Path(tempfile.mkdtemp(prefix="gimbal-flight-"))
+        self.truth_row = np.zeros(1, TRUTH)
+
+    def open(self, info: dict[str, Any]) -> None:
+        for name in self.config.devices:
+            (self.folder / name).touch()
+        ports = {name: str(self.folder / name) for name in self.config.devices}
+
+        def hardware(config: Any, _: Any, connect: Any, clock: Any) -> HardwareRig:
+            return HardwareRig(config, ports, lambda path, baud: connect(Path(path).name, baud), clock)
+
+        super().open(info, hardware)
+
+    def obey(self, line: str) -> None:
+        verb, *words = line.split()
+        if verb == "unplug":
+            (self.folder / words[0]).unlink(missing_ok=True)
+        elif verb == "replug":
+            (self.folder / words[0]).touch()
+        elif verb == "heal":
+            for name in self.config.devices:
+                (self.folder / name).touch()
+        answer = obey(self, line, self.clock())
+        assert not answer.startswith("error"), answer
+
+    def skip_ticks(self, n: int) -> None:
+        """The host does nothing for n periods; the world goes on."""
+        self._next_ns += n * self.dt_ns
+        self._go_to(self._next_ns)
+
+    def truth_now(self) -> np.void:
+        self.plant.truth_into(self.truth_row)
+        return self.truth_row[0]
+
+
+class Flight:
+    """The tick by tick run. ``rows`` (TICK), ``truth`` (TRUTH) and ``modes`` (the plant's own) of what was flown."""
+
+    def __init__(self, scenario: str, mode: str, seed: int = 1, seconds: float = 60.0, rig: str = "torque") -> None:
+        self.config = load_rig(rig).config
+        self.rig = BreakableRig(rig, scenario, seconds, seed)
+        self.params = pack_params(self.config, start_armed=True)
+        self.state = new_state(self.params)
+        self.state["arbiter"]["mode"] = MODES[mode]
+        self.sense, self.command = np.zeros(1, SENSE), np.zeros(1, COMMAND)
+        self.inbox, self.row = np.zeros(1, INBOX), np.zeros(1, TICK)
+        self.dt_s = 1.0 / self.config.loop_rate_hz
+        self.rows: list[np.ndarray] = []
+        self.truth: list[np.ndarray] = []
+        self.modes: list[np.ndarray] = []
+        self.wants: list[tuple[Verb, tuple[float, float, float]]] = []
+        self.rate_C: tuple[float, float, float] | None = None  # an operator's hand on the stick, until it is gone
+        self.keep = False
+        self.busy = 0.0  # share of ticks that something else takes from the loop
+        self.random = random.Random(seed)
+        self.seq = 0
+        self.rig.open({
+            "dt_s": self.dt_s, "seed": seed, "kinematic_order": list(self.config.kinematic_order), "t0_ns": START_NS,
+        })  # fmt: skip
+        self.state_before = self.state.copy()
+
+    @property
+    def t_ns(self) -> int:
+        return int(self.sense["t_ns"][0])
+
+    def tick(self) -> None:
+        """One tick of the shipped step over the rig."""
+        self.sense[:] = 0
+        self.rig.read(self.sense)
+        self._operate()
+        step(self.params, self.state, self.sense, self.inbox, self.command, self.row)
+        if self.keep:
+            self._note()
+        self.rig.write(self.command)
+        if self.busy and self.random.random() < self.busy:
+            self.host_stops(self.random.randrange(1, 9))
+
+    def _note(self) -> None:
+        self.rows.append(self.row.copy())
+        self.truth.append(self.rig.truth_now().copy())
+        self.modes.append(self.rig.plant.state[0]["mode"].copy())
+
+    def _operate(self) -> None:
+        """One typed command into the inbox: those waiting first, then the stick every 50 ms."""
+        now = int(self.sense["t_ns"][0])
+        if not self.wants and self.rate_C is not None and self.row["tick"][0] % 50 == 0:
+            self.wants.append((Verb.RATE, self.rate_C))
+        box = self.inbox[0]
+        if not self.wants:
+            return
+        verb, vector = self.wants.pop(0)
+        self.seq += 1
+        box["seq"], box["owner"], box["verb"] = self.seq, 1, int(verb)
+        box["deadline_ns"] = now + RATE_LIFE_NS
+        if verb is Verb.MODE:
+            box["mode"] = int(vector[0])
+        elif verb is Verb.STOP:
+            box["verb"] = int(Verb.NONE)
+            box["stop_count"] += 1
+        else:
+            box["vector"] = vector
+
+    def run(self, seconds: float) -> None:
+        for _ in range(round(seconds / self.dt_s)):
+            self.tick()
+
+    def host_stops(self, ticks: int) -> None:
+        """The loop's process stands still; what the plant does meanwhile is kept as truth."""
+        for _ in range(ticks):
+            self.rig.skip_ticks(1)
+            if self.keep:
+                self.rows.append(self.row.copy())
+                self.truth.append(self.rig.truth_now().copy())
+                self.modes.append(self.rig.plant.state[0]["mode"].copy())
+
+    def obey(self, line: str) -> None:
+        """A command of gimbal.emulated_faults, or of the host: ``host stop MS``, ``host busy SHARE``, ``ctl VERB …``,
+        ``estimator nan``."""
+        verb, *words = line.split()
+        if verb == "host":
+            if words[0] == "stop":
+                self.host_stops(round(float(words[1]) * 1e-3 / self.dt_s))
+            else:
+                self.busy = float(words[1])
+        elif verb == "ctl":
+            self._ctl(words)
+        elif verb == "estimator":
+            self.state["estimation"]["q"][0] = math.nan
+        elif verb == "wire_stop":
+            self.rig.obey("supply 2")
+        else:
+            self.rig.obey(line)
+
+    def _ctl(self, words: list[str]) -> None:
+        if words[0] == "rate":
+            x, y, z = (float(word) * DEG for word in words[1:4])
+            self.rate_C = (x, y, z)
+        elif words[0] == "gone":
+            self.rate_C = None
+        elif words[0] == "mode":
+            self.wants.append((Verb.MODE, (float(Mode[words[1].upper()]), 0.0, 0.0)))
+        else:
+            self.wants.append((Verb[words[0].upper()], (0.0, 0.0, 0.0)))
+
+    def settled(self) -> bool:
+        return int(self.row["health"]["arm"][0]) == Arm.ARMED and float(self.row["health"]["ramp"][0]) >= 1.0
+
+
+def in_a_fork(work: Callable[[], Any]) -> Any:
+    """``work()`` in a copy of this process; what it returns. An exception there is raised here as RuntimeError."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        try:
+            answer: Any = (True, work())
+        except BaseException as error:  # the copy must end here whatever happened
+            import traceback
+
+            answer = (False, f"{error!r}\n{traceback.format_exc(limit=-5)}")
+        with os.fdopen(writing, "wb") as file:
+            pickle.dump(answer, file)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        data = file.read()
+    os.waitpid(pid, 0)
+    good, value = pickle.loads(data) if data else (False, "the fork ended without a word")
+    if not good:
+        raise RuntimeError(value)
+    return value
+
+
+__all__ = ["BreakableRig", "Flight", "JointMode", "in_a_fork"]

@@ -1,0 +1,25 @@
+"""The lock-step twin of every case of the fault matrix."""
+
+from __future__ import annotations
+
+import pytest
+
+from hil_tests import lockstep
+from hil_tests.table import cases
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name.replace(" ", "-"))
+def test_case(case):
+    result = lockstep.run(case)
+    assert result["passed"], f"{case.name}: {'; '.join(result['complaints'])}"
+
+
+def test_the_same_fault_gives_the_same_flight():
+    case = next(case for case in cases() if case.name == "yaw reversed")
+    assert lockstep.run(case) == lockstep.run(case)
+
+
+def test_sixty_cases_and_every_device():
+    found = cases()
+    assert len(found) >= 60
+    assert {case.device for case in found} >= {"imu", "motors", "gnss", "beacon", "rig"}

@@ -33,7 +33,9 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 hil: $(STAMP)
-	$(BIN)/python -m pytest hil_tests --benchmark-skip
+	$(BIN)/python -m gimbal warmup
+	$(BIN)/python -m hil_tests.matrix --out hil_results.json --doc docs/fault-matrix.md
+	$(BIN)/python -m pytest hil_tests --benchmark-skip --ignore hil_tests/test_matrix_lockstep.py --ignore hil_tests/test_matrix_realtime.py
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only

@@ -195,6 +195,32 @@ def _add_calibrate(commands: argparse._SubParsersAction) -> None:
     p.set_defaults(call="gimbal.calibrate.command:calibrate_command")
 
 
+def _add_checks(commands: argparse._SubParsersAction) -> None:
+    p = _command(
+        commands,
+        "doctor",
+        "will this machine and this rig fly? PASS, WARN or FAIL, with the fix; nothing moves",
+        "  gimbal doctor\n  gimbal doctor torque --port imu=/dev/serial/by-id/usb-FTDI_… --json doctor.json\n",
+    )
+    p.add_argument("rig", nargs="?", help="a path, or a name in configs/rigs/")
+    p.add_argument("--seconds", type=float, default=10.0, help="of the jitter test (default 10)")
+    p.add_argument("--log", default="logs", metavar="DIR", help="folder whose room counts (default logs)")
+    p.add_argument("--port", metavar="NAME=PATH", action="append", default=[], help="port of a device")
+    p.add_argument("--json", nargs="?", const="-", metavar="FILE", help="JSON, to the screen or into a file")
+    p.set_defaults(call="gimbal.doctor:doctor_command")
+
+    p = _command(
+        commands,
+        "why",
+        "why it won't arm, or why it stopped: from the running daemon, or from a log",
+        "  gimbal why\n  gimbal why logs\n  gimbal why logs/run.mcap --json\n",
+    )
+    p.add_argument("log", nargs="?", help="a log, or a folder: its newest log (default: ask the daemon)")
+    p.add_argument("--rig", help="name of the rig, where several daemons run")
+    p.add_argument("--json", nargs="?", const="-", metavar="FILE", help="JSON, to the screen or into a file")
+    p.set_defaults(call="gimbal.why:why_command")
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gimbal",
@@ -210,6 +236,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_devices(commands)
     _add_calibrate(commands)
     _add_vision(commands)
+    _add_checks(commands)
     return parser
 
 

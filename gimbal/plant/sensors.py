@@ -9,6 +9,7 @@ from gimbal.kernels.filters import biquad, biquad_settle
 from gimbal.kernels.quat import add3, cross3, load3, load4, norm3, q_axis, q_mul, q_rotate, q_unrotate, store3, sub3
 from gimbal.plant.noise import normal3, uniform
 from gimbal.plant.spline import position_velocity
+from gimbal.records import JointMode
 
 
 @kernel
@@ -308,6 +309,7 @@ def fill_truth(p, s, tab, row):
         row["base_acc_N"][k] = s["acc_N"][k]
         row["joint_angle"][k] = s["angle"][k]
         row["joint_rate"][k] = s["rate"][k]
+        row["driven"][k] = s["mode"][k] == JointMode.TORQUE
         row["motor_angle"][k] = s["motor_angle"][k]
         row["motor_rate"][k] = s["motor_rate"][k]
         row["motor_torque"][k] = s["torque"][k]

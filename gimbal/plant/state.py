@@ -265,4 +265,5 @@ TRUTH = _record(
     ("load_torque", "f8", 3),  # friction, cable, cogging, stops
     ("winding_degC", "f8", 3),
     ("bus_V", "f8"),
+    ("driven", "u1", 3),  # the motor follows a torque of the host
 )

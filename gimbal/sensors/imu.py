@@ -12,6 +12,7 @@ from gimbal.kernels.quat import load3, sub3
 
 CLIPPED, LOST, CONSTANT, NON_FINITE, FUTURE = 1, 2, 4, 8, 16  # bits of MEAS.imu_status
 AHEAD_NS = 5_000_000  # a stamp further ahead of the tick than this is wrong: it would hide that nothing comes any more
+BEYOND = 1.05  # times its range: no sensor can read that, so it is no number either
 CONSTANT_AFTER = 24  # identical samples in a row: a live sensor's noise never repeats that long
 
 IMU_PARAMS = np.dtype(
@@ -64,6 +65,11 @@ def measure_field(p, sense, meas):
 
 
 @kernel
+def _beyond(v, most):
+    return abs(v[0]) > most or abs(v[1]) > most or abs(v[2]) > most
+
+
+@kernel
 def measure_imu(p, s, sense, meas):
     """Fill the IMU part of MEAS from SENSE. Samples not newer than the last one are dropped."""
     n = 0
@@ -79,7 +85,11 @@ def measure_imu(p, s, sense, meas):
         if t_ns > sense["t_ns"] + AHEAD_NS:
             status |= 16
             continue
-        if not _finite(gyro, accel):
+        if (
+            not _finite(gyro, accel)
+            or _beyond(gyro, BEYOND * p["gyro_range"])
+            or _beyond(accel, BEYOND * p["accel_range"])
+        ):
             status |= 8
             continue
         same = True

@@ -148,7 +148,7 @@ def _log_names(case: Case, seen: Seen, outcome: str) -> bool:
     """The log holds the cause: the latched fault, or the limit. A ride-through has none to hold."""
     if outcome == "safe":
         return seen.process_gone or any(name in case.codes for name in seen.log_faults)
-    wanted = [name for name in case.codes if Code[name.upper()] < 64]
+    wanted = [name for name in case.codes if Code[name.upper()] < 64] if outcome == "degrade" else []
     return not wanted or any(name in wanted for name in seen.log_limits)
 
 

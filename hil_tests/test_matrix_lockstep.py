@@ -1,4 +1,4 @@
-"""The lock-step twin of every case of the fault matrix."""
+"""Lock-step twins of the fault matrix: those of a second or less; `make hil` runs all of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from hil_tests import lockstep
 from hil_tests.table import cases
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name.replace(" ", "-"))
+SHORT = [case for case in cases() if case.window_ms <= 1000.0 and case.flight != "track"]
+
+
+@pytest.mark.parametrize("case", SHORT, ids=lambda case: case.name.replace(" ", "-"))
 def test_case(case):
     result = lockstep.run(case)
     assert result["passed"], f"{case.name}: {'; '.join(result['complaints'])}"

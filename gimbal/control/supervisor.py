@@ -18,6 +18,7 @@ from gimbal.records import Arm, JointMode
 # A controller whose watchdog ran out while nothing was commanded stands still; arming clears it (firmware_bridge
 # reports it by this code), so it is a fault only once the ramp is on its way.
 WATCHDOG_EXPIRED = 0x10000
+LAST_TICK_NS = 1_000_000
 
 SUPERVISOR_PARAMS = np.dtype(
     [
@@ -86,7 +87,7 @@ def _judge(p, s, sense, meas, nav):
         return Code.IMU_LINK_LOST.value
     if sense["link_lost"] & 2:
         return Code.MOTOR_LINK_LOST.value
-    dt_ns = p["watch"]["dt_ns"]  # acts in the last tick before an age is over its limit
+    dt_ns = min(p["watch"]["dt_ns"], LAST_TICK_NS)  # acts in the last tick before an age is over its limit
     if meas["imu_age_ns"] + dt_ns > p["imu_safe_ns"]:
         return Code.IMU_SILENT.value
     if meas["imu_status"] & 4:

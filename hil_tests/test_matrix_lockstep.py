@@ -7,7 +7,6 @@ import pytest
 from hil_tests import lockstep
 from hil_tests.table import cases
 
-
 SHORT = [case for case in cases() if case.window_ms <= 1000.0 and case.flight != "track"]
 
 

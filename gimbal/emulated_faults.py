@@ -7,7 +7,8 @@ the port stays; ``freeze|thaw DEVICE`` it repeats its last values; ``corrupt|dro
 ``babble|sober DEVICE`` another device's bytes; ``spoil DEVICE VALUE`` NaN or a number beyond its range: gyro (rad/s),
 encoders (rad), a receiver's place (m, nan: no fix); ``bias imu X Y Z`` deg/s on the gyro; ``fault AXIS CODE``;
 ``stick|free AXIS`` no torque; ``reverse AXIS`` torque acts the other way; ``heat AXIS DEGC``; ``supply VOLTS``;
-``channel N VALUE`` of the operator's radio, from 1, -1 to 1; ``failsafe on|off`` the radio's; ``heal`` all of it undone; ``state`` the joints, one JSON object.
+``channel N VALUE`` of the operator's radio, from 1, -1 to 1; ``failsafe on|off`` the radio's; ``heal`` all undone;
+``state`` the joints, one JSON object.
 """
 
 from __future__ import annotations

@@ -58,7 +58,9 @@ class Emulators:
         seconds = max(spec.get("seconds") or MOTION_S, scenario.seconds)
         motion = base_motion.make(scenario, seed, seconds, spec.get("track"))
         plant = partial(Plant, _paced(rig), scenario, seed=seed, motion=motion)
-        World(plant(), period_ns, lambda row: None).advance(20_000_000)
+        rehearsal = plant()
+        rehearsal.set_joint_command(0, 0)  # compiles or loads what a board first calls when its motors go on
+        World(rehearsal, period_ns, lambda row: None).advance(20_000_000)
         self.plant = plant(t0_ns=time.monotonic_ns() + START_AHEAD_NS)
         self.world = World(self.plant, period_ns, publish)
         self.host = Host(self.folder, self._advance)

@@ -20,6 +20,7 @@ class Procedure(NamedTuple):
     seconds: float
     do: str  # what the operator does
     solve: Callable[[Recording], Result]
+    from_rest: bool = False  # the recording begins once the joints are held still
 
 
 def _procedures() -> dict[str, Procedure]:
@@ -43,10 +44,10 @@ def _procedures() -> dict[str, Procedure]:
             "Motors off, far from iron. Turn the whole rig slowly so that each side faces down and north once.",
             magnetometer.magnetometer,
         ),
-        "joints": Procedure(40.0, wave, joints.joints),
-        "mount": Procedure(40.0, wave, joints.mount),
-        "delay": Procedure(40.0, wave, joints.delay),
-        "imu_arm": Procedure(40.0, wave, arms.imu_arm),
+        "joints": Procedure(40.0, wave, joints.joints, True),
+        "mount": Procedure(40.0, wave, joints.mount, True),
+        "delay": Procedure(40.0, wave, joints.delay, True),
+        "imu_arm": Procedure(40.0, wave, arms.imu_arm, True),
         "antenna": Procedure(
             90.0, "Fly or drive turns, with rocking, for a minute and a half after the heading is found.", arms.antenna
         ),
@@ -78,7 +79,7 @@ def calibrate_command(args: Namespace) -> int:
     if args.source:
         recording = from_log(args.source, rig.name)
     else:
-        recording = from_daemon(rig, args.seconds or procedure.seconds, _countdown)
+        recording = from_daemon(rig, args.seconds or procedure.seconds, _countdown, procedure.from_rest)
         if sys.stderr.isatty():
             print(file=sys.stderr)
     result = procedure.solve(recording)

@@ -15,6 +15,10 @@ from gimbal.config.schema import Rig
 from gimbal.errors import UsageError
 from gimbal.rig.joint_sense import believed
 
+HELD_S, HELD_RAD = 1.5, 0.01
+RECENT = 40  # pieces of 50 ms
+WAIT_S = 60.0
+
 
 @dataclass
 class Recording:
@@ -114,11 +118,20 @@ def from_log(path: str | Path, name: str) -> Recording:
     return from_rows(log.rows(), rig, Path(path).name, _utc(wall_ns))
 
 
-def from_daemon(rig: Rig, seconds: float, say: Callable[[float, Any], None]) -> Recording:
-    """From the daemon that runs this rig, from now on; ``say`` is called with the time left and the newest row.
+def _held(parts: list[np.ndarray]) -> bool:
+    """The joints rested through the newest of these rows, for HELD_S at least."""
+    rows = np.concatenate(parts)
+    first = np.searchsorted(rows["t_ns"], rows["t_ns"][-1] - int(HELD_S * 1e9))
+    return bool(first > 0 and np.ptp(rows["sense"]["joint_angle"][first:], axis=0).max() < HELD_RAD)
+
+
+def from_daemon(rig: Rig, seconds: float, say: Callable[[float, Any], None], from_rest: bool = False) -> Recording:
+    """From the daemon that runs this rig, from now on, or from when the joints have rested for a while.
+
+    ``say`` is called with the time left and the newest row.
 
     Raises:
-        UsageError: no such daemon; GimbalError: it ended, or rows were lost.
+        UsageError: no such daemon, or joints that don't rest; GimbalError: it ended, or rows were lost.
     """
     from gimbal.daemon import instance
     from gimbal.errors import GimbalError
@@ -134,6 +147,7 @@ def from_daemon(rig: Rig, seconds: float, say: Callable[[float, Any], None]) -> 
         ) from error
     parts: list[np.ndarray] = []
     end = time.monotonic() + seconds
+    give_up = time.monotonic() + WAIT_S
     quiet_since = time.monotonic()
     while (now := time.monotonic()) < end:
         time.sleep(0.05)
@@ -143,6 +157,12 @@ def from_daemon(rig: Rig, seconds: float, say: Callable[[float, Any], None]) -> 
             quiet_since = now
         elif now - quiet_since > 2.0:
             raise GimbalError(f"The daemon of rig {rig.name!r} sends nothing any more: it ended. Start it again.")
+        if from_rest and parts:
+            from_rest = not _held(parts[-RECENT:])
+            parts = parts[-RECENT:]
+            end = now + seconds
+            if now > give_up:
+                raise UsageError(f"The joints weren't held still in {WAIT_S:g} s. Hold the camera at its marks; again.")
         say(end - now, parts[-1][-1] if parts else None)
     if ring.lost:
         raise GimbalError(f"{ring.lost} rows were lost while recording: the machine is too busy. Record again.")

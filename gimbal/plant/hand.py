@@ -6,6 +6,7 @@ import math
 
 Vec3 = tuple[float, float, float]
 REST_S = 3.0  # first the camera is held at its marks
+PERIOD_S = 30.0  # then waved; and so on
 RAMP_S = 2.0
 # per joint, roll pitch yaw: (amplitude in rad, frequency in Hz) of two sines
 _SINES = (((0.5, 0.23), (0.12, 0.91)), ((0.7, 0.31), (0.10, 1.13)), ((0.8, 0.19), (0.12, 0.77)))
@@ -13,10 +14,11 @@ _SINES = (((0.5, 0.23), (0.12, 0.91)), ((0.7, 0.31), (0.10, 1.13)), ((0.8, 0.19)
 
 def hand_angle(kind: str, t_s: float) -> Vec3:
     """Joint angles (rad; roll, pitch, yaw) from where the joints were, t_s after the start."""
-    if kind != "wave" or t_s < REST_S:
+    t = t_s % PERIOD_S - REST_S
+    if kind != "wave" or t < 0.0:
         return (0.0, 0.0, 0.0)
-    t = t_s - REST_S
-    ease = 1.0 if t > RAMP_S else 0.5 - 0.5 * math.cos(math.pi * t / RAMP_S)
+    edge = min(t, PERIOD_S - REST_S - t) / RAMP_S
+    ease = 1.0 if edge > 1.0 else 0.5 - 0.5 * math.cos(math.pi * edge)
     a, b, c = (ease * sum(size * math.sin(2.0 * math.pi * hz * t) for size, hz in joint) for joint in _SINES)
     return (a, b, c)
 

@@ -118,11 +118,11 @@ def from_log(path: str | Path, name: str) -> Recording:
     return from_rows(log.rows(), rig, Path(path).name, _utc(wall_ns))
 
 
-def _held(parts: list[np.ndarray]) -> bool:
-    """The joints rested through the newest of these rows, for HELD_S at least."""
-    rows = np.concatenate(parts)
-    first = np.searchsorted(rows["t_ns"], rows["t_ns"][-1] - int(HELD_S * 1e9))
-    return bool(first > 0 and np.ptp(rows["sense"]["joint_angle"][first:], axis=0).max() < HELD_RAD)
+def held(rows: np.ndarray) -> np.ndarray | None:
+    """The newest HELD_S of these rows if the joints rested all through them, else None."""
+    first = int(np.searchsorted(rows["t_ns"], rows["t_ns"][-1] - int(HELD_S * 1e9)))
+    at_rest = first > 0 and np.ptp(rows["sense"]["joint_angle"][first:], axis=0).max() < HELD_RAD
+    return rows[first:] if at_rest else None
 
 
 def from_daemon(rig: Rig, seconds: float, say: Callable[[float, Any], None], from_rest: bool = False) -> Recording:
@@ -158,8 +158,9 @@ def from_daemon(rig: Rig, seconds: float, say: Callable[[float, Any], None], fro
         elif now - quiet_since > 2.0:
             raise GimbalError(f"The daemon of rig {rig.name!r} sends nothing any more: it ended. Start it again.")
         if from_rest and parts:
-            from_rest = not _held(parts[-RECENT:])
-            parts = parts[-RECENT:]
+            rest = held(np.concatenate(parts))
+            from_rest = rest is None
+            parts = parts[-RECENT:] if rest is None else [rest]
             end = now + seconds
             if now > give_up:
                 raise UsageError(f"The joints weren't held still in {WAIT_S:g} s. Hold the camera at its marks; again.")

@@ -9,12 +9,13 @@ import pytest
 
 from gimbal.calibrate.arms import imu_arm
 from gimbal.calibrate.joints import delay, joints, mount
-from gimbal.calibrate.recording import Recording
+from gimbal.calibrate.recording import Recording, held
 from gimbal.config.calibration import Calibration
 from gimbal.config.load import load_rig
 from gimbal.config.pack import pack_params
 from gimbal.errors import UsageError
 from gimbal.plant.assemble import euler_matrix
+from gimbal.records import TICK
 from gimbal.units import DEG
 from tests.calibrate.recorded import record
 
@@ -129,3 +130,12 @@ def test_bad_recordings_say_why(turned: tuple[Recording, np.void], words: str, h
 def test_a_delay_that_no_link_has_is_refused(turned: tuple[Recording, np.void]) -> None:
     with pytest.raises(UsageError, match="no link is so late"):
         delay(replace(turned[0], joint_t=turned[0].joint_t + 0.03))
+
+
+def test_a_live_recording_begins_with_the_rest() -> None:
+    rows = np.zeros(4000, TICK)
+    rows["t_ns"] = np.arange(4000) * 1_000_000
+    rows["sense"]["joint_angle"][:1000, 0] = np.linspace(1.0, 0.0, 1000)
+    assert held(rows[:2000]) is None  # at rest for a second only
+    rest = held(rows[:2600])
+    assert rest is not None and 1400 < len(rest) < 1600 and not rest["sense"]["joint_angle"].any()

@@ -44,9 +44,11 @@ def _add_sim(commands: argparse._SubParsersAction) -> None:
     p.add_argument("--seeds", type=int, default=1, metavar="K", help="run seeds seed..seed+K-1, values RMS over them")
     p.add_argument("--controller", choices=("full", "pid"), default="full", help="pid: plain, no feed-forward")
     p.add_argument("--bound", action="store_true", help="beside the jitter: the least any linear controller can reach")
+    p.add_argument("--worth", action="store_true", help="lock mode without each feed-forward term in turn, a table")
     p.add_argument("--log", metavar="FILE", help="write the log (MCAP)")
     p.add_argument("--plot", metavar="FILE", help="draw the run (PNG)")
     p.add_argument("--render", metavar="FILE", help="film the run as the camera sees it (.mp4, .avi); extra 'vision'")
+    p.add_argument("--report", metavar="FILE", help="a page about the run: traces, spectra, motors, pixels (HTML)")
     p.add_argument("--json", metavar="FILE", help="write the figures")
     p.set_defaults(call="gimbal.sim:sim_command")
 

@@ -33,6 +33,7 @@ class Code(enum.IntEnum):
     NO_MOVE = 19
     SUPPLY_LOW = 20
     LOOP_OVERRUN = 21
+    FEEDFORWARD_OFF = 22
     # faults
     OPERATOR_STOP = 100
     IMU_SILENT = 101
@@ -172,6 +173,12 @@ TEXT: dict[int, Text] = {
         "The loop lost ticks within the last second.",
         "Another process, or the host of a virtual machine.",
         "See `gimbal doctor` for rights and load.",
+    ),
+    Code.FEEDFORWARD_OFF: Text(
+        "A feed-forward is switched off: it pushed the wrong way.",
+        "A sign in the rig's body, friction or cable figures, or a joint's direction.",
+        "Check centre of mass, joint directions and order; disarm and arm to try again.",
+        "control.feedforward",
     ),
     Code.OPERATOR_STOP: Text("STOP was pressed.", "An operator.", "`gimbal ctl ack`, then `gimbal ctl arm`."),
     Code.IMU_SILENT: Text(

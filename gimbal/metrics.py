@@ -71,13 +71,22 @@ def level_attitude(direction: np.ndarray, right: float, down: float) -> np.ndarr
     return np.stack([cy * cp, -sy * sp, cy * sp, sy * cp], -1)
 
 
-def _jitter(q_ref: np.ndarray, q: np.ndarray, rate_hz: float) -> dict[str, float]:
-    """RMS (µrad) above 0.5 Hz of the rotation from q_ref to q, in camera axes."""
+def fast_part(q_ref: np.ndarray, q: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Rotation (n, 3) from q_ref to q above 0.5 Hz, rad, in camera axes."""
     from scipy.signal import butter, sosfiltfilt
 
     phi = turn_vector(q_mul(q_ref * [1, -1, -1, -1], q))
     sos = butter(JITTER_ORDER, JITTER_CORNER_HZ, "highpass", fs=rate_hz, output="sos")
-    x = sosfiltfilt(sos, phi, axis=0)[int(SKIP_START_S * rate_hz) : len(phi) - int(SKIP_END_S * rate_hz)]
+    return np.asarray(sosfiltfilt(sos, phi, axis=0))
+
+
+def jitter_between(
+    q_ref: np.ndarray, q: np.ndarray, rate_hz: float, start_s: float = SKIP_START_S, end_s: float = -SKIP_END_S
+) -> dict[str, float]:
+    """RMS (µrad) of :func:`fast_part` from start_s to end_s (negative: from the end)."""
+    n = len(q)
+    end = int(end_s * rate_hz) if end_s >= 0.0 else n + int(end_s * rate_hz)
+    x = fast_part(q_ref, q, rate_hz)[int(start_s * rate_hz) : end]
     rms = 1e6 * np.sqrt(np.mean(x**2, axis=0))
     return {**{a: float(v) for a, v in zip(AXES, rms, strict=True)}, "total": float(np.sqrt(np.sum(rms**2)))}
 
@@ -129,7 +138,7 @@ def picture_metrics(
     out["horizon_error_deg_rms"] = float(np.sqrt(np.mean(np.degrees(np.arcsin(np.clip(y[use, 2], -1, 1))) ** 2)))
     down_true, down_est = _down_C(q_true[use]), _down_C(q_est[use])
     out["attitude_tilt_error_deg_rms"] = float(np.sqrt(np.mean(_angle_deg(down_true, down_est) ** 2)))
-    out["stabilisation_urad_rms"] = _jitter(q_sp, q_true, rate_hz)
+    out["stabilisation_urad_rms"] = jitter_between(q_sp, q_true, rate_hz)
     los = None if target_pos_N is None else target_pos_N - camera_pos_N
     if los is not None:
         q_ref = level_attitude(los, *framing_rad)
@@ -141,9 +150,9 @@ def picture_metrics(
         seen &= np.abs(v[:, 2]) <= v[:, 0] * math.tan(half_frame_rad[1])
         out["time_in_frame"] = float(np.mean(seen))
     if mode == "track" and los is not None:
-        out["jitter_urad_rms"] = _jitter(q_ref, q_true, rate_hz)
+        out["jitter_urad_rms"] = jitter_between(q_ref, q_true, rate_hz)
     elif mode == "lock":
-        out["jitter_urad_rms"] = _jitter(np.broadcast_to(q_true[first], q_true.shape), q_true, rate_hz)
+        out["jitter_urad_rms"] = jitter_between(np.broadcast_to(q_true[first], q_true.shape), q_true, rate_hz)
     return out
 
 

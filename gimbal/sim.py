@@ -10,10 +10,12 @@ from typing import Any
 from gimbal.config.load import CONFIGS, Loaded, load_rig, load_scenario
 from gimbal.config.scenario import Scenario
 from gimbal.errors import UsageError
-from gimbal.loop.lockstep import check_mode, check_seconds, check_seed, half_frame, run_lockstep
+from gimbal.loop.lockstep import check_mode, check_seconds, check_seed, half_frame, plain_pid, run_lockstep
+from gimbal.metrics import jitter_between
 from gimbal.output import check_writable, write_json
 from gimbal.render import check_render, render_run
 
+FALL_S = (7.0, 12.0)  # of cliff_jump: from when the ramp has died away to the opening
 NOT_AVERAGED = ("scenario", "rig", "mode", "seconds", "seed", "ticks", "config_hash", "version", "faults")
 
 
@@ -57,12 +59,12 @@ def simulate(
     from gimbal.tuning import margins
 
     rig = load_rig(args.rig or scenario.config.rig)
-    margins.check(rig.config)
+    margins.check(plain_pid(rig.config) if controller == "pid" else rig.config)
     mode = args.mode or scenario.config.mode
     seconds = args.seconds if args.seconds is not None else scenario.config.seconds
     check_mode(mode)
     check_seconds(seconds)
-    rows = []
+    rows, kept = [], [] if history is None else history
     for seed in range(args.seed, args.seed + args.seeds):
         plant = PlantRig(rig.config, scenario.config, seed=seed, track=args.track, seconds=seconds)
         rows.append(
@@ -76,16 +78,31 @@ def simulate(
                 scenario=scenario,
                 controller=controller,
                 progress=_progress(f"{scenario.config.name} {controller} seed {seed}"),
-                keep=history,
+                keep=kept,
             )
         )
+        if scenario.config.carrier.kind == "cliff_jump" and mode == "lock" and seconds > FALL_S[1] + 2.0:
+            h = kept[-1]
+            still = h["q_true"][int(FALL_S[0] * rig.config.loop_rate_hz)]
+            rows[-1]["jitter_fall_urad_rms"] = jitter_between(
+                h["q_true"] * 0.0 + still, h["q_true"], rig.config.loop_rate_hz, *FALL_S
+            )
+        if history is None:
+            kept.clear()
     row = {**over_seeds(rows), "scenario": scenario.config.name, "controller": controller}
+    if args.seeds > 1 and row["jitter_urad_rms"]:
+        row["jitter_urad_by_seed"] = [r["jitter_urad_rms"]["total"] for r in rows]
     row["config_hash"] = rig.hash + scenario.hash
     if args.bound and scenario.config.carrier.kind != "still":
         from gimbal.tuning.carrier_bound import bound_keys, known_bound
 
-        row |= bound_keys(row, known_bound(rig.config, scenario.config, seconds, args.seed))
+        row |= bound_keys(row, known_bound(rig.config, scenario.config, seconds, args.seed, _say))
     return row
+
+
+def _say(text: str) -> None:
+    """A step that takes its time, on a terminal or not."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def print_row(row: dict[str, Any]) -> None:
@@ -121,6 +138,71 @@ def print_row(row: dict[str, Any]) -> None:
     print(f"  speed          {row['realtime_factor']:.0f} x real time")
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """Jitter of every carrier beside its bounds, µrad, as Markdown; ``rows`` of both controllers."""
+    head = ["carrier", "full", "seeds", "LQG bound", "robust bound", "sensor floor", "ratio", "plain PID", "PID / full"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    full = [r for r in rows if r["controller"] == "full"]
+    for r in full:
+        pid = next(p for p in rows if p["controller"] == "pid" and p["scenario"] == r["scenario"])
+        for key, label in (("jitter_urad_rms", r["scenario"]), ("jitter_fall_urad_rms", r["scenario"] + ", fall")):
+            if not r.get(key):
+                continue
+            whole = key == "jitter_urad_rms"
+            mine, plain = r[key]["total"], pid[key]["total"]
+            seeds = [f"{x:.0f}" for x in r.get("jitter_urad_by_seed", [])] if whole else []
+            bounds = [r[k]["total"] if whole else None for k in ("bound_lqg_urad", "bound_robust_urad")]
+            cells = [label, f"{mine:.1f}", " ".join(seeds)]
+            cells += ["" if b is None else f"{b:.1f}" for b in (*bounds, r["sensor_floor_urad"]["total"])]
+            cells += ["" if bounds[1] is None else f"{mine / bounds[1]:.2f}", f"{plain:.0f}", f"{plain / mine:.1f}"]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _all(args: argparse.Namespace) -> int:
+    """Every scenario under both controllers; with --bound the carriers in lock mode, and a table."""
+    names = sorted(p.stem for p in (CONFIGS / "scenarios").glob("*.toml"))
+    loaded = [load_scenario(name) for name in names]
+    if args.bound:
+        args.mode = args.mode or "lock"
+        loaded = [s for s in loaded if s.config.carrier.kind != "still" and s.config.mode == "lock"]
+    rows = []
+    for scenario in loaded:
+        for controller in ("full", "pid"):
+            rows.append(simulate(scenario, args, controller))
+            print_row(rows[-1])
+    if args.bound and args.mode == "lock":
+        print(f"\nLock on {rows[0]['rig']}, {args.seeds} seeds from {args.seed}, jitter and bounds in µrad RMS\n")
+        print(table(rows))
+    write_json(args.json, {"rows": rows})
+    return int(any(r["faults"] for r in rows if r["controller"] == "full"))
+
+
+def _report(args: argparse.Namespace, history: Any, row: dict[str, Any]) -> None:
+    """The run of the last seed as a page, its spectrum against the bound where --bound found one."""
+    from gimbal.report import write_report
+    from gimbal.tuning.carrier_bound import known_bound
+
+    scenario = load_scenario(args.scenario)
+    rig = load_rig(args.rig or scenario.config.rig).config
+    lock = args.bound and row.get("bound_ratio")
+    found = known_bound(rig, scenario.config, row["seconds"], args.seed) if lock else None
+    write_report(args.report, history, row, rig, found)
+    print(f"  report         {args.report}")
+
+
+def _worth(args: argparse.Namespace) -> int:
+    """The table of feed-forward terms of one scenario."""
+    from gimbal.worth import text, worth
+
+    scenario = load_scenario(args.scenario)
+    seconds = check_seconds(args.seconds if args.seconds is not None else scenario.config.seconds)
+    rows = worth(scenario, args.rig, seconds, args.seed, _say)
+    print(text(scenario.config.name, rows))
+    write_json(args.json, {"scenario": scenario.config.name, "rows": rows})
+    return int(bool(rows[0]["faults"]))
+
+
 def sim_command(args: argparse.Namespace) -> int:
     """Entry of `gimbal sim`."""
     if bool(args.scenario) == bool(args.all):
@@ -130,17 +212,14 @@ def sim_command(args: argparse.Namespace) -> int:
     check_seed(args.seed)
     if args.log and (args.all or args.seeds > 1):
         raise UsageError("--log takes one run: leave out --all and --seeds, or --log.")
-    for path, what in ((args.json, "--json"), (args.log, "--log"), (args.plot, "--plot")):
+    if args.all and (args.plot or args.report or args.log or args.worth):
+        raise UsageError("--plot, --report, --worth and --log are of one run: name the scenario in place of --all.")
+    for path, what in ((args.json, "--json"), (args.log, "--log"), (args.plot, "--plot"), (args.report, "--report")):
         check_writable(path, what)
     if args.all:
-        names = sorted(p.stem for p in (CONFIGS / "scenarios").glob("*.toml"))
-        rows = []
-        for name in names:
-            for controller in ("full", "pid"):
-                rows.append(simulate(load_scenario(name), args, controller))
-                print_row(rows[-1])
-        write_json(args.json, {"rows": rows})
-        return int(any(r["faults"] for r in rows))
+        return _all(args)
+    if args.worth:
+        return _worth(args)
     check_render(args.render)
     history: list[Any] = []
     row = simulate(load_scenario(args.scenario), args, args.controller, history)
@@ -159,4 +238,6 @@ def sim_command(args: argparse.Namespace) -> int:
     if args.render:
         rig = load_rig(args.rig or load_scenario(args.scenario).config.rig).config
         print(f"  video          {args.render}, {render_run(args.render, history[-1], rig.camera, args.seed)} frames")
+    if args.report:
+        _report(args, history[-1], row)
     return 1 if row["faults"] else 0

@@ -194,10 +194,22 @@ class Feedforward(Section):
     friction: bool = True
     cable: bool = True
     inertia: bool = True  # computed torque: gyroscopic and cross-axis terms, base acceleration
-    back_emf: bool = True
     line_of_sight: bool = True  # rate and acceleration of the setpoint
     cogging: bool = True  # learned
     prediction: bool = True  # causes as they will be when the torque acts, not as they were measured
+
+
+class PlainPid(Section):
+    """Gains of the plain PID that the full controller is compared with: `gimbal sim --controller pid`."""
+
+    attitude_gain_1_s: Positive3
+    rate_gain_1_s: Positive3
+    integral_gain_1_s2: NonNegative3
+    derivative_gain: NonNegative3
+    derivative_lowpass_hz: Positive = 60.0
+    gyro_lowpass_hz: Positive = 200.0
+    torque_lowpass_hz: Positive = 250.0
+    notches: tuple[Notch, ...] = ()
 
 
 class Control(Section):
@@ -219,6 +231,7 @@ class Control(Section):
     cogging_learn_1_s: NonNegative = 0.5
     observer_hz: NonNegative = 0.0  # corner of the disturbance observer, 0 = off
     feedforward: Feedforward = Feedforward()
+    pid: PlainPid | None = None  # None: the plain PID has the gains above
     accept_low_margins: bool = False  # fly loops under 6 dB, 35 degrees or over Ms 2.0
 
 

@@ -21,12 +21,13 @@ from gimbal.control.joint_kinematics import (
     place_chain,
 )
 from gimbal.control.motion_ahead import AHEAD_PARAMS, AHEAD_STATE, look_ahead, remember_through
+from gimbal.control.sign_check import SIGN_STATE, check_sign, sign_reset
 from gimbal.kernels.build import kernel
 from gimbal.kernels.filters import biquad
 from gimbal.kernels.joints import q_from_joints
 from gimbal.kernels.quat import load3, q_rotate
 
-NOTCHES = 4  # second-order sections per joint
+NOTCHES = 6  # second-order sections per joint
 
 ALLOCATION_PARAMS = np.dtype(
     [
@@ -57,6 +58,8 @@ ALLOCATION_STATE = np.dtype(
         ("feedback", "f8", 3),  # N m, by axis index, after the shaping
         ("feedforward", "f8", 3),
         ("dynamics", "f8", 3),  # the part of feedforward without friction, cable and cogging
+        ("drag", "f8", 3),  # and that of friction and cable
+        ("sign", SIGN_STATE),
     ],
     align=True,
 )
@@ -64,7 +67,8 @@ ALLOCATION_STATE = np.dtype(
 
 @kernel
 def allocation_reset(s):
-    """Clear the shaping filters, so that arming starts from zero torque."""
+    """Clear the shaping filters, so that arming starts from zero torque, and trust every feed-forward."""
+    sign_reset(s["sign"])
     for a in range(3):
         for n in range(NOTCHES):
             s["sections"][a, n, 0] = 0.0
@@ -132,17 +136,21 @@ def allocate(p, s, demand_C, rate_sp_C, accel_sp_C, force_C, dt_s):
     for k in range(3):
         a = order[k]
         s["dynamics"][a] = chain["torque"][k]
-        total = s["dynamics"][a] + friction_torque(
-            p["friction"], s["friction"], a, s["rate"][a], ahead["angle"][a], dt_s
-        )
+        s["drag"][a] = friction_torque(p["friction"], s["friction"], a, s["rate"][a], ahead["angle"][a], dt_s)
+        faded = s["sign"]["faded"]
+        total = (1.0 - faded[a, 0]) * s["dynamics"][a] + (1.0 - faded[a, 1]) * s["drag"][a]
         s["feedforward"][a] = total + cogging_torque(p["cogging"], s["cogging"], a, ahead["angle"][a])
 
 
 @kernel
 def learn(p, s, dt_s):
-    """Move what feedback does again and again over to the feed-forward; only while armed with full authority."""
+    """Move what feedback does again and again over to the feed-forward; only while armed with full authority.
+
+    Returns whether a feed-forward is off because its sign is wrong.
+    """
     for a in range(3):
         learn_cogging(p["cogging"], s["cogging"], a, s["ahead"]["angle"][a], s["rate"][a], s["feedback"][a], dt_s)
+    return check_sign(s["sign"], s["feedback"], s["dynamics"], s["drag"], dt_s)
 
 
 @kernel

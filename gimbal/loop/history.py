@@ -15,6 +15,7 @@ HISTORY = np.dtype(
         ("attitude_err_C", "f8", 3),  # from the attitude that control holds against to the setpoint
         ("torque", "f8", 3),
         ("joint_angle", "f8", 3),
+        ("motor_temp_degC", "f8", 3),
         ("q_NB", "f8", 4),
         ("limits", "u8"),
         ("arm", "i4"),

@@ -218,11 +218,15 @@ def half_frame(rig: RigConfig) -> tuple[float, float]:
 
 
 def plain_pid(rig: RigConfig) -> RigConfig:
-    """The same rig without observer and feed-forward: the plain PID that the full controller is compared with."""
-    off = rig.control.feedforward.model_copy(
-        update={k: False for k in ("imbalance", "friction", "cable", "inertia", "back_emf", "cogging")}
+    """The same rig under the plain PID that the full controller is compared with: no observer, no feed-forward."""
+    control = rig.control
+    off = control.feedforward.model_copy(
+        update={k: False for k in ("imbalance", "friction", "cable", "inertia", "cogging")}
     )
-    return rig.model_copy(update={"control": rig.control.model_copy(update={"observer_hz": 0.0, "feedforward": off})})
+    new: dict[str, Any] = {"observer_hz": 0.0, "feedforward": off}
+    if control.pid is not None:
+        new |= {name: getattr(control.pid, name) for name in type(control.pid).model_fields} | {"shaping": ()}
+    return rig.model_copy(update={"control": control.model_copy(update=new)})
 
 
 def _open_log(

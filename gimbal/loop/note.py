@@ -19,4 +19,5 @@ def note(history, row):
     for i in range(3):
         h["attitude_err_C"][i] = r["control"]["attitude_err_C"][i]
         h["torque"][i] = r["command"]["joint_torque_cmd"][i]
+        h["motor_temp_degC"][i] = r["sense"]["motor_temp_degC"][i]
         h["joint_angle"][i] = r["nav"]["joint_angle_est"][i]

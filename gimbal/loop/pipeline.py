@@ -88,6 +88,8 @@ STATE = np.dtype(
         ("supervisor", SUPERVISOR_STATE),
         ("target", TARGET),
         ("thermal", THERMAL_STATE),
+        ("cut", "u1"),  # the tick before, a limit took torque away
+        ("feedforward_off", "u1"),  # a term of it has the wrong sign
         ("demand_C", "f8", 3),
         ("push_C", "f8", 3),
         ("torque", "f8", 3),
@@ -124,8 +126,8 @@ def _control(p, s, row, q_NC, rate_C):
     rate_sp_C, accel_sp_C = load3(setpoint["rate_sp_C"]), load3(setpoint["accel_sp_C"])
     allocate(p["allocation"], allocation, load3(s["demand_C"]), rate_sp_C, accel_sp_C, load3(nav["accel_C_meas"]), dt_s)
     gain = authority(s["supervisor"])
-    if gain >= 1.0 and s["supervisor"]["arm"] == Arm.ARMED:
-        learn(p["allocation"], allocation, dt_s)
+    if gain >= 1.0 and s["supervisor"]["arm"] == Arm.ARMED and not s["cut"]:
+        s["feedforward_off"] = 1 if learn(p["allocation"], allocation, dt_s) else 0
     for a in range(3):
         s["torque"][a] = gain * (s["allocation"]["feedback"][a] + s["allocation"]["feedforward"][a])
         control["ff"][a] = s["allocation"]["feedforward"][a]
@@ -161,6 +163,8 @@ def _limit(p, s, row, dt_s):
     share = s["thermal"]["share"]
     bits = limit_torque(p["limits"], nav, s["torque"], share, control["torque_lim"], control["saturated"])
     bits |= derate(p["thermal"], s["thermal"], row["sense"], control["torque_lim"], dt_s)
+    if s["feedforward_off"]:
+        bits |= 1 << Code.FEEDFORWARD_OFF
     if control["singularity_margin"] < p["allocation"]["singularity_cos"]:
         bits |= 1 << Code.SINGULARITY
     cut = False
@@ -169,6 +173,7 @@ def _limit(p, s, row, dt_s):
         a = order[k]
         s["scratch"][k] = control["torque_lim"][a] - s["torque"][a]
         cut = cut or control["saturated"][a] != 0
+    s["cut"] = 1 if cut else 0
     if cut:
         lost_B = camera_acceleration(s["allocation"]["chain"], load3(s["scratch"]), s["allocation"]["joint_accel"])
         q_BC = q_from_joints(order, nav["joint_angle_est"])

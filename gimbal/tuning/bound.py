@@ -66,11 +66,15 @@ class Responses:
         turn = self.Pau * R
         return self.Pad + turn * self.Pyd, self.Pat + turn * self.Pyt, turn
 
-    def jitter(self, R: Array) -> float:
-        """RMS angle (rad)."""
+    def density(self, R: Array) -> Array:
+        """One-sided density (rad²/Hz) of the angle, through the metric's high-pass."""
         d, t, n = self.columns(R)
         power = np.abs(d) ** 2 * self.Sd + np.abs(t) ** 2 * self.St + np.abs(n) ** 2 * self.Sn
-        return math.sqrt(float(np.sum(self.weight**2 * power * self.df)))
+        return np.asarray(self.weight**2 * power)
+
+    def jitter(self, R: Array) -> float:
+        """RMS angle (rad)."""
+        return math.sqrt(float(np.sum(self.density(R) * self.df)))
 
     def closed(self, K: Array) -> Array:
         """R of a controller u = K y."""
@@ -244,12 +248,14 @@ def least(r: Responses, R0: Array, rows: Array, peak: Array | float, steps: int 
 
 @dataclass(frozen=True)
 class Bound:
-    """Least RMS angles (rad) of one axis; ``peak``: greatest sensitivity of each."""
+    """Least RMS angles (rad) of one axis; ``peak``: greatest sensitivity of each; ``density`` (rad²/Hz) of robust."""
 
     lqg: float
     robust: float
     lqg_peak: float
     robust_peak: float
+    f: Array
+    density: Array
 
 
 def _robust(r: Responses, R0: Array, rows: Array) -> Array:
@@ -289,4 +295,5 @@ def bound(problem: Problem) -> Bound:
         free = R0
     R = _robust(r, R0, rows)
     S = np.abs(1.0 + r.Pyu * np.array([free, R]))
-    return Bound(r.jitter(free), max(r.jitter(R), r.jitter(free)), float(S[0].max()), float(S[1].max()))
+    robust = max(r.jitter(R), r.jitter(free))
+    return Bound(r.jitter(free), robust, float(S[0].max()), float(S[1].max()), r.f, r.density(R))

@@ -20,6 +20,8 @@ from gimbal.metrics import SKIP_END_S, SKIP_START_S
 
 PACKAGE = Path(__file__).resolve().parent.parent
 TOP_HZ = 300.0  # of the fitted spectra
+DRAWN_HZ = np.geomspace(0.2, 300.0, 160)  # where the robust bound's own spectrum is kept
+SOURCES = ("bound", "carrier_bound", "carrier_torque", "model", "spectrum", "margins")
 KEYS = ("bound_lqg_urad", "bound_robust_urad")
 
 
@@ -41,21 +43,24 @@ def compute(rig: Rig, scenario: Scenario, seconds: float, seed: int) -> dict[str
     whole, rest = disturbance(rig, carry(rig, scenario, seconds, seed), seed)
     use = slice(int(SKIP_START_S * RATE_HZ), len(rest) - int(SKIP_END_S * RATE_HZ))
     f, groups = stationary_groups(rest[use], RATE_HZ)
-    out: dict[str, Any] = {key: {} for key in (*KEYS, "floor_urad", "lqg_peak", "robust_peak")}
+    out: dict[str, Any] = {key: {} for key in (*KEYS, "floor_urad", "lqg_peak", "robust_peak", "robust_urad2_Hz")}
     for k, name in enumerate(AXES):
         axis = make_axis(rig, name)
         lqg = robust = 0.0
         peaks: list[tuple[float, float]] = []
+        drawn = np.zeros_like(DRAWN_HZ)
         for share, density in groups:
             b = bound(
                 Problem(axis, fit(f, density[k], TOP_HZ), axis.gyro_noise * math.sqrt(axis.rate_hz / axis.imu_rate_hz))
             )
             lqg += share * b.lqg**2
             robust += share * b.robust**2
+            drawn += share * 1e12 * np.interp(DRAWN_HZ, b.f, b.density)
             peaks.append((b.lqg_peak, b.robust_peak))
         out["bound_lqg_urad"][name] = 1e6 * math.sqrt(lqg)
         out["bound_robust_urad"][name] = 1e6 * math.sqrt(robust)
         out["floor_urad"][name] = 1e6 * sensor_floor(axis)
+        out["robust_urad2_Hz"][name] = [float(f"{x:.4g}") for x in drawn]
         out["lqg_peak"][name], out["robust_peak"][name] = (max(p[i] for p in peaks) for i in (0, 1))
     for key in (*KEYS, "floor_urad"):
         out[key] = _total(out[key])
@@ -71,14 +76,13 @@ def compute(rig: Rig, scenario: Scenario, seconds: float, seed: int) -> dict[str
 def _key(rig: Rig, scenario: Scenario, seconds: float, seed: int) -> str:
     text = json.dumps([rig.model_dump(exclude={"control", "name", "devices"}), scenario.model_dump(), seconds, seed])
     digest = hashlib.sha256(text.encode())
-    for room in ("tuning", "plant"):
-        for path in sorted((PACKAGE / room).glob("*.py")):
-            digest.update(path.read_bytes())
+    for path in [PACKAGE / "tuning" / f"{name}.py" for name in SOURCES] + sorted((PACKAGE / "plant").glob("*.py")):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:20]
 
 
-def known_bound(rig: Rig, scenario: Scenario, seconds: float, seed: int) -> dict[str, Any]:
-    """:func:`compute`, from the cache folder where it was computed before."""
+def known_bound(rig: Rig, scenario: Scenario, seconds: float, seed: int, say: Any = None) -> dict[str, Any]:
+    """:func:`compute`, from the cache folder where it was computed before; ``say`` is told what takes its time."""
     from gimbal.kernels.build import cache_root
 
     file = cache_root() / "bounds" / f"{_key(rig, scenario, seconds, seed)}.json"
@@ -86,6 +90,8 @@ def known_bound(rig: Rig, scenario: Scenario, seconds: float, seed: int) -> dict
         return dict(json.loads(file.read_text()))
     except (OSError, ValueError):
         pass
+    if say:
+        say(f"bounds of {scenario.name} on {rig.name}, seed {seed}: computed once, one to three minutes")
     found = compute(rig, scenario, seconds, seed)
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -44,10 +44,15 @@ def seen_blur(rig: Rig, q: np.ndarray, rate_hz: float) -> np.ndarray:
     return blur * pixels_per_rad(rig)
 
 
-def picture_figures(rig: Rig, h: np.ndarray, rate_hz: float) -> dict[str, float]:
+def reference_of(h: np.ndarray, row: dict[str, Any], rate_hz: float) -> np.ndarray:
+    """What the camera is measured against: in lock a constant of the truth's, as the figure; else the setpoint."""
+    return h["q_true"] * 0.0 + h["q_true"][int(SKIP_START_S * rate_hz)] if row["mode"] == "lock" else h["q_sp"]
+
+
+def picture_figures(rig: Rig, h: np.ndarray, reference: np.ndarray, rate_hz: float) -> dict[str, float]:
     """What the picture sees: jitter (px RMS) across and at the edge from roll, blur over the exposure (px)."""
     use = slice(int(SKIP_START_S * rate_hz), len(h) - int(SKIP_END_S * rate_hz))
-    error = fast_part(h["q_sp"], h["q_true"], rate_hz)[use]
+    error = fast_part(reference, h["q_true"], rate_hz)[use]
     scale = pixels_per_rad(rig)
     rms = np.sqrt(np.mean(error**2, 0))
     blur, carrier = seen_blur(rig, h["q_true"][use], rate_hz), seen_blur(rig, h["q_NB"][use], rate_hz)
@@ -88,7 +93,7 @@ def _traces(t: np.ndarray, error: np.ndarray, rig: Rig) -> Any:
             "right", functions=(lambda x: 1e-6 * x * pixels_per_rad(rig), lambda x: 1e6 * x / pixels_per_rad(rig))
         )
         pixel.set_ylabel("pixels")
-        _panel(axes[0], "True camera against the setpoint, above 0.5 Hz", "µrad")
+        _panel(axes[0], "True camera against what it should show, above 0.5 Hz", "µrad")
 
     return draw
 
@@ -165,13 +170,15 @@ def write_report(path: str | Path, h: np.ndarray, row: dict[str, Any], rig: Rig,
     t = 1e-9 * (h["t_ns"] - h["t_ns"][0])
     rate_hz = rig.loop_rate_hz
     start = int(SKIP_START_S * rate_hz)
-    error = fast_part(h["q_sp"], h["q_true"], rate_hz)
+    reference = reference_of(h, row, rate_hz)
+    error = fast_part(reference, h["q_true"], rate_hz)
     use = slice(start, len(h) - int(SKIP_END_S * rate_hz))
     title = f"{row['scenario']} on {row['rig']}, mode {row['mode']}, {row['seconds']:g} s, seed {row['seed']}"
     parts = [f"<h1>{html.escape(title)}</h1>", _figures(row), "<h2>What the picture sees</h2><table>"]
     camera = rig.camera
     parts += [
-        f"<tr><td>{html.escape(k)}</td><td>{v:.2f}</td></tr>" for k, v in picture_figures(rig, h, rate_hz).items()
+        f"<tr><td>{html.escape(k)}</td><td>{v:.2f}</td></tr>"
+        for k, v in picture_figures(rig, h, reference, rate_hz).items()
     ]
     parts.append(
         f"</table><p class=note>{camera.focal_mm:g} mm, sensor {camera.sensor_mm[0]:g} mm, {camera.width_px} px, "

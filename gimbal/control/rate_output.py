@@ -127,6 +127,8 @@ def rate_output(p, s, chain, ahead, order, nav, control, floor, gain, dt_s):
 def output_command(p, s, off, q_NC_sp, command):
     """COMMAND of an armed rig; False when a value is no number or beyond its limit: nothing of it may be sent."""
     kind = p["kind"]
+    if not abs(q_NC_sp[3]) < 1.01:
+        return False
     mode = JointMode.RATE if kind == JOINT_RATE or kind == CAMERA_RATE else JointMode.ANGLE
     for a in range(3):
         most = p["max_rate"][a] if kind <= JOINT_ANGLE else p["camera_rate"]

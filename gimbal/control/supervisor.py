@@ -174,7 +174,7 @@ def supervise_state(p, s, sense, meas, nav, arbiter, dt_s, health):
             s["arm"] = Arm.IDLE
     elif s["arm"] == Arm.SAFE:
         if arbiter["want_ack"] and fault == 0:
-            s["arm"] = Arm.IDLE
+            s["arm"] = Arm.IDLE if s["test_ns"] >= p["self_test_ns"] else Arm.SELF_TEST
             s["fault"] = 0
     elif s["arm"] == Arm.IDLE and arbiter["want_arm"]:
         if blockers == 0:

@@ -41,10 +41,13 @@ def derate(p, s, sense, torque, dt_s):
             s["case_degC"][a] = p["air_degC"]
         winding, case = s["winding_degC"][a], s["case_degC"][a]
         reported = sense["motor_temp_degC"][a]
-        if sense["joint_valid"][a] and reported != 0.0:
+        heat = p["heat_W_Nm2"] * torque[a] * torque[a]
+        if not heat < 1e6:
+            heat = 0.0  # a torque that is no number never went out; the model must outlive it
+        if sense["joint_valid"][a] and reported != 0.0 and abs(reported) < 500.0:
             winding += p["follow_1_s"] * dt_s * (reported - winding)
         flow = (winding - case) / p["winding_case_K_W"]
-        winding += dt_s * (p["heat_W_Nm2"] * torque[a] * torque[a] - flow) / p["winding_J_K"]
+        winding += dt_s * (heat - flow) / p["winding_J_K"]
         case += dt_s * (flow - (case - p["air_degC"]) / p["case_air_K_W"]) / p["case_J_K"]
         s["winding_degC"][a] = winding
         s["case_degC"][a] = case

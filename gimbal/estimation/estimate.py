@@ -129,7 +129,9 @@ def write(p, s, t_ns, nav):
     nav["heading_step"] = s["heading_step"]
     s["heading_step"] = 0.0
     nav["t_ns"] = t_ns
-    nav["valid"] = 1 if s["started"] and silence < PREDICT_S else 0
+    size = q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]  # NaN fails each comparison
+    sane = abs(size - 1.0) < 1e-6 and abs(w[0]) + abs(w[1]) + abs(w[2]) < 1e3
+    nav["valid"] = 1 if s["started"] and silence < PREDICT_S and sane else 0
     nav["status"] = s["status"]
     nav["tilt_std"] = math.sqrt(max(0.5 * (s["P"][0, 0] + s["P"][1, 1]), 0.0))
     nav["heading_std"] = heading_std

@@ -111,6 +111,11 @@ def _start_from(s, q_NC, rate_C):
 
 
 @kernel
+def _finite(v):
+    return abs(v[0]) + abs(v[1]) + abs(v[2]) < 1e9
+
+
+@kernel
 def _control(p, s, row, q_NC, rate_C):
     """Attitude error -> rate -> acceleration demand -> joint torque, before limits, into state["torque"]."""
     nav, setpoint, control = row["nav"], row["setpoint"], row["control"]
@@ -126,11 +131,11 @@ def _control(p, s, row, q_NC, rate_C):
     rate_sp_C, accel_sp_C = load3(setpoint["rate_sp_C"]), load3(setpoint["accel_sp_C"])
     allocate(p["allocation"], allocation, load3(s["demand_C"]), rate_sp_C, accel_sp_C, load3(nav["accel_C_meas"]), dt_s)
     gain = authority(s["supervisor"])
-    if gain >= 1.0 and s["supervisor"]["arm"] == Arm.ARMED and not s["cut"]:
-        s["feedforward_off"] = 1 if learn(p["allocation"], allocation, dt_s) else 0
     for a in range(3):
         s["torque"][a] = gain * (s["allocation"]["feedback"][a] + s["allocation"]["feedforward"][a])
         control["ff"][a] = s["allocation"]["feedforward"][a]
+    if gain >= 1.0 and s["supervisor"]["arm"] == Arm.ARMED and not s["cut"] and _finite(s["torque"]):
+        s["feedforward_off"] = 1 if learn(p["allocation"], allocation, dt_s) else 0
     control["singularity_margin"] = s["allocation"]["chain"]["margin"]
 
 
@@ -181,8 +186,9 @@ def _limit(p, s, row, dt_s):
         pid_unwind(p["pid"], s["pid"], lost_C, dt_s, p["unwind_1_s"])
         for k in range(3):
             s["demand_C"][k] += lost_C[k]
-    remember(s["observer"], load3(s["demand_C"]))
-    remember_torque(s["allocation"], control["torque_lim"])
+    if _finite(s["torque"]):  # what is no number is refused by the supervisor, and must not outlive this tick
+        remember(s["observer"], load3(s["demand_C"]))
+        remember_torque(s["allocation"], control["torque_lim"])
     return bits
 
 

@@ -94,7 +94,7 @@ def measure_imu(p, s, sense, meas):
             continue
         same = True
         for i in range(3):
-            same = same and last[i] == gyro[i] and last[3 + i] == accel[i]
+            same = same and last[i] == gyro[i]  # a stuck gyro alone turns the camera, and hides that it does
             last[i] = gyro[i]
             last[3 + i] = accel[i]
             if abs(gyro[i]) > 0.995 * p["gyro_range"] or abs(accel[i]) > 0.995 * p["accel_range"]:

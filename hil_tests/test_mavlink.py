@@ -67,7 +67,7 @@ class Station:
 
 @pytest.fixture
 def station(place, daemon):
-    gimbal = daemon("--arm", "--mode", "lock")
+    gimbal = daemon("--arm", "--mode", "lock", emulate="speedflight")  # in flight: on a bench nothing tells north
     gimbal.await_state("armed")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
@@ -91,16 +91,9 @@ def station(place, daemon):
         made.socket.close()
 
 
-def true_yaw(gimbal) -> float:
-    """deg, of the plant's yaw joint."""
-    return math.degrees(gimbal.breaker.joints()["angle"][2])
-
-
 def near(station: Station, pitch: float, yaw: float) -> bool:
-    """By what the gimbal tells of itself. On a bench, where nothing moves, nothing tells the estimator north: what it
-    takes for it wanders by many degrees under a camera that stands still. So turns are judged by ``true_yaw``."""
     _, p, y = station.attitude()
-    return abs(p - pitch) < 1.5 and abs(math.remainder(y - yaw, 360.0)) < 15.0
+    return abs(p - pitch) < 1.5 and abs(math.remainder(y - yaw, 360.0)) < 4.0
 
 
 def test_a_ground_station_takes_control_points_turns_and_lets_go(station):
@@ -112,25 +105,24 @@ def test_a_ground_station_takes_control_points_turns_and_lets_go(station):
     assert ground.ask(1000, -10.0, 0.0, NAN, NAN, 28.0, 0.0, 154.0) == 2  # nobody has taken control
     assert ground.ask(1001, -2.0, -2.0, -1.0, -1.0, 0.0, 0.0, 154.0) == 0
 
+    wait_for("north is found", lambda: math.isfinite(ground.attitude()[2]), 60.0)
     ground.send(set_pitchyaw(1, 154, 28, 154, math.radians(-20), math.radians(35), NAN, NAN))
     wait_for("pitch -20, yaw 35", lambda: near(ground, -20.0, 35.0))
     assert gimbal.status()["mode"] == "point"
 
-    start = true_yaw(gimbal)
+    start = ground.attitude()[2]
+
+    def turned() -> float:
+        return math.remainder(ground.attitude()[2] - start, 360.0)
+
     begun = time.monotonic()
     while time.monotonic() - begun < 1.5:
         ground.send(set_pitchyaw(1, 154, 28, 154, NAN, NAN, 0.0, math.radians(8)))
         time.sleep(0.05)
-    wait_for("it has turned", lambda: abs(true_yaw(gimbal) - start) > 8.0)
+    assert 8.0 < turned() < 25.0  # 12 deg asked, on a carrier that thrashes
 
-    def stands() -> bool:
-        before = true_yaw(gimbal)
-        time.sleep(0.5)
-        return abs(true_yaw(gimbal) - before) < 0.2
-
-    wait_for("the rate has expired and it stands", stands)
-    assert 8.0 < abs(true_yaw(gimbal) - start) < 20.0  # 12 deg asked; what was sent last lives a quarter second more
-    assert gimbal.status()["mode"] == "rate"
+    wait_for("the rate has expired and the point is looked at again", lambda: near(ground, -20.0, 35.0))
+    assert gimbal.status()["mode"] == "point"
 
     assert ground.ask(1001, -3.0, -3.0, -3.0, -3.0, 0.0, 0.0, 154.0) == 0
     assert ground.ask(1000, 0.0, 0.0, NAN, NAN, 28.0, 0.0, 154.0) == 2

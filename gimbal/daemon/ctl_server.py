@@ -47,7 +47,7 @@ class ControlServer:
                 continue
             client.settimeout(IDLE_S)
             if not self._slots.acquire(blocking=False):
-                self._answer_once(client)
+                threading.Thread(target=self._answer_once, args=(client,), name="ctl hurry", daemon=True).start()
                 continue
             threading.Thread(target=self._serve, args=(client,), name="ctl client", daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Lock-step twins of the fault matrix: those of a second or less; `make hil` runs all of them."""
+"""Lock-step twins of the fault matrix: every second of those of a second or less; `make hil` runs all of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hil_tests import lockstep
 from hil_tests.table import cases
 
-SHORT = [case for case in cases() if case.window_ms <= 1000.0 and case.flight != "track"]
+SHORT = [case for case in cases() if case.window_ms <= 1000.0 and case.flight != "track"][::2]
 
 
 @pytest.mark.parametrize("case", SHORT, ids=lambda case: case.name.replace(" ", "-"))

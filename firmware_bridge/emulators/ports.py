@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import termios
+import threading
 import tty
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +19,7 @@ class PtyPort:
     def __init__(self, link: Path) -> None:
         self.link = link
         self.lost_bytes = 0  # the host didn't read and the pty was full
+        self._lock = threading.Lock()
         self._master = self._slave = -1
         self._last_clear_ns = 0
         self.connect()
@@ -26,16 +27,16 @@ class PtyPort:
     def connect(self) -> None:
         if self._master >= 0:
             return
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._master)
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self._poll = select.poll()
-        self._poll.register(self._master, select.POLLIN)
+        master, slave = os.openpty()
+        tty.setraw(master)
+        tty.setraw(slave)
+        os.set_blocking(master, False)
         # The slave stays open here, or master reads would fail while no host has it open.
         fresh = self.link.with_name(self.link.name + ".new")
         fresh.unlink(missing_ok=True)
-        fresh.symlink_to(os.ttyname(self._slave))
+        fresh.symlink_to(os.ttyname(slave))
+        with self._lock:  # the host's thread reads from the moment it sees these
+            self._master, self._slave = master, slave
         os.rename(fresh, self.link)
 
     def disconnect(self) -> None:
@@ -43,9 +44,10 @@ class PtyPort:
         if self._master < 0:
             return
         self.link.unlink(missing_ok=True)
-        os.close(self._slave)
-        os.close(self._master)
-        self._master = self._slave = -1
+        with self._lock:  # a number that is closed under a reader may already be another file's
+            os.close(self._slave)
+            os.close(self._master)
+            self._master = self._slave = -1
 
     @property
     def connected(self) -> bool:
@@ -56,13 +58,14 @@ class PtyPort:
 
     def read(self, now_ns: int) -> list[tuple[int, bytes]]:
         """(time, bytes) since the last call."""
-        if self._master < 0:
-            return []
-        self._clear_exclusive(now_ns)
-        try:
-            data = os.read(self._master, 1 << 16)
-        except (BlockingIOError, OSError):
-            return []
+        with self._lock:
+            if self._master < 0:
+                return []
+            self._clear_exclusive(now_ns)
+            try:
+                data = os.read(self._master, 1 << 16)
+            except (BlockingIOError, OSError):
+                return []
         return [(now_ns, data)] if data else []
 
     def _clear_exclusive(self, now_ns: int) -> None:
@@ -73,12 +76,13 @@ class PtyPort:
             fcntl.ioctl(self._slave, termios.TIOCNXCL)
 
     def write(self, data: bytes, release_ns: int) -> None:
-        if self._master < 0:
-            return
-        try:
-            sent = os.write(self._master, data)
-        except (BlockingIOError, OSError):
-            sent = 0
+        with self._lock:
+            if self._master < 0:
+                return
+            try:
+                sent = os.write(self._master, data)
+            except (BlockingIOError, OSError):
+                sent = 0
         self.lost_bytes += len(data) - sent
 
 

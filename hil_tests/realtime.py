@@ -198,6 +198,8 @@ class Session:
         killed = any(command == "host stop 1000" for _, command in case.script)
         before = rows[rows["t_ns"] < injected]
         limits = int(np.bitwise_or.reduce(before["health"]["limits"])) if len(before) else 0
+        if "loop_overrun" not in case.codes:
+            limits |= 1 << faults.Code.LOOP_OVERRUN  # a host that stalls is no answer to the fault
         window = rows[rows["t_ns"] >= injected]
         truth = truth[truth["t_ns"] >= injected]
         driven = truth["driven"].any(axis=1)

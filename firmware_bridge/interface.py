@@ -289,9 +289,11 @@ class MotorDriver(Driver):
     """n axes on one line. Arrays are length n, indexed as the options name the axes (roll, pitch, yaw)."""
 
     n_axes: int = 0
+    restarted: bool = False
+    """The device was seen to have lost its settings: all axes are off and ``arm`` is refused until ``configure``."""
 
     def arm(self) -> int:
-        """Clear latched states so that commands act. Non-blocking."""
+        """Clear latched states so that commands act. Non-blocking. REBOOTED while ``restarted``."""
         raise NotImplementedError
 
     def disarm(self) -> int:

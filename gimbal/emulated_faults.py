@@ -18,7 +18,6 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from firmware_bridge.emulators.physics import AxisDrive
 from gimbal.frames import AXES
 from gimbal.units import DEG
 
@@ -115,13 +114,9 @@ def _wire(emulators: Any, wire: Any, verb: str, values: list[str], now_ns: int) 
         wire.faults_in.drop = wire.faults_out.drop = 1.0 if verb == "mute" else 0.0
     elif verb == "off":
         wire.frozen = True
-        wire.emulator.power_down(now_ns)
-        for servo in getattr(wire.emulator, "servos", {}).values():
-            servo.axis.set_command(AxisDrive(0), now_ns)
+        wire.emulator.reboot(now_ns)
     elif verb == "on":
-        wire.emulator.power_up(now_ns)
-        for servo in getattr(wire.emulator, "servos", {}).values():
-            servo.power_up(now_ns)
+        wire.emulator.reboot(now_ns)
         wire.frozen = False
     elif verb == "late":
         wire.faults_out.late_ns = int(float(values[0]) * 1e6)

@@ -17,6 +17,7 @@ from firmware_bridge.interface import AXIS_FEEDBACK, AXIS_ID_OPTIONS, AxisMode, 
 
 BIG = 1e6  # a command beyond this, in any SI unit, is a fault of the sender
 TURN = 2 * math.pi
+RESTART_NS = 200_000_000  # a controller that leaves questions unanswered for so long may have restarted
 _LINK_LOST, _BAD_CRC, _GARBAGE = int(Status.LINK_LOST), int(Status.BAD_CRC), int(Status.GARBAGE)
 
 MOTOR_OPTIONS: Mapping[str, Option] = {
@@ -54,7 +55,8 @@ class LineMotor(MotorDriver):
             required(self.NAME, self.OPTIONS, self.options, key)
         self.ids = axis_ids(self.NAME, self.options)
         self.n_axes = len(self.ids)
-        self.armed = False
+        self.armed = self.restarted = False
+        self._unanswered_ns = [0] * self.n_axes  # since when questions are
         self.watchdog_applied_s = [math.nan] * self.n_axes  # read back from the device
         self.torque_constant = float(self.options.get("torque_constant_Nm_A") or 1.0)
         limit = float(self.options["max_torque_Nm"])
@@ -72,6 +74,14 @@ class LineMotor(MotorDriver):
     def _watchdog_known(self) -> bool:
         """The device's watchdog was set and read back, or the config accepts that there is none."""
         return bool(self.options["accept_no_watchdog"]) or not any(math.isnan(w) for w in self.watchdog_applied_s)
+
+    def _silent_too_long(self, axis: int, waiting: bool, now_ns: int) -> bool:
+        """Before each question: ``waiting`` says that the one before is still open."""
+        if not waiting:
+            self._unanswered_ns[axis] = 0
+        elif not self._unanswered_ns[axis]:
+            self._unanswered_ns[axis] = now_ns
+        return waiting and now_ns - self._unanswered_ns[axis] > RESTART_NS
 
     # Before the loop: may wait.
 

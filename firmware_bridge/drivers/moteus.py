@@ -12,13 +12,21 @@ from typing import ClassVar
 
 import numpy as np
 
-from firmware_bridge.drivers.moteus_codec import _TRANSIENT, DEVICE_FAULT, DEVICE_POSITION, DEVICE_TIMEOUT, MoteusCodec
+from firmware_bridge.drivers.moteus_codec import (
+    _TRANSIENT,
+    DEVICE_FAULT,
+    DEVICE_POSITION,
+    DEVICE_STOPPED,
+    DEVICE_TIMEOUT,
+    MoteusCodec,
+)
 from firmware_bridge.errors import NoAnswer, PortError, WrongDevice
 from firmware_bridge.framing import line_time_s
 from firmware_bridge.interface import (
     AXIS_FEEDBACK,
     AXIS_ID_OPTIONS,
     AxisMode,
+    BridgeFault,
     Capabilities,
     Identity,
     MotorDriver,
@@ -27,6 +35,8 @@ from firmware_bridge.interface import (
     axis_ids,
 )
 
+_NOT_READY = int(BridgeFault.NOT_READY)
+_SETTLED_NS = 20_000_000
 _MAP_VERSION = 5  # register map this was written for
 _LINE_OUT, _LINE_IN = 86, 8 + 64 + 11 + 9  # bytes an axis and cycle: command; reply and its OK
 # 32 data bytes on CAN-FD, 29-bit id: 49 bits of head and tail at 1 Mbit/s, 256 data + 54 bits of length, CRC and
@@ -56,6 +66,9 @@ class Moteus(MotorDriver):
         self._sent_ns = [0] * self.n_axes
         self._asked_watchdog = True
         self._sent_mode = [0] * self.n_axes
+        self._begun_ns = [0] * self.n_axes  # since when the axis is commanded to move
+        self._running = [False] * self.n_axes  # and was seen to do so
+        self._latched = [False] * self.n_axes
         self._scratch = np.zeros(self.n_axes, AXIS_FEEDBACK)
         self._make_codec(self._uart or self.options["checksum"] != "off")
         delay_us = self.options["query_delay_us"]
@@ -170,10 +183,13 @@ class Moteus(MotorDriver):
         self.armed = True
         self._asked_watchdog = False
         self.watchdog_applied_s = [math.nan] * self.n_axes
+        self._begun_ns, self._running = [0] * self.n_axes, [False] * self.n_axes
+        self._latched = [False] * self.n_axes
         return self.transport.write(self._all(AxisMode.OFF), urgent=True)
 
     def disarm(self) -> int:
         self.armed = False
+        self._latched = [False] * self.n_axes
         return self.transport.write(self._all(AxisMode.OFF), urgent=True)
 
     def command(self, mode: Sequence[int] | np.ndarray, torque_Nm: Sequence[float] | np.ndarray,
@@ -183,6 +199,8 @@ class Moteus(MotorDriver):
             status = self._write(self._all(AxisMode.OFF))
             return int(Status.NOT_ARMED) if moving and status == 0 else status
         before = self.counters.bad_values
+        if any(self._latched):
+            mode = [0 if latched else m for m, latched in zip(mode, self._latched)]
         data = self.codec.encode(mode, torque_Nm, rate_rad_s, angle_rad)  # type: ignore[arg-type]
         self._sent_mode = [int(m) for m in mode]
         if not self._asked_watchdog and any(m in (1, 2, 3) for m in self._sent_mode):
@@ -215,14 +233,30 @@ class Moteus(MotorDriver):
         return int(Status.GARBAGE) if counters.garbage_bytes != garbage else 0
 
     def _say_mode(self, feedback: np.ndarray) -> None:
+        now = self.transport.clock()
         for axis, device in enumerate(self.codec.device_mode):
-            if device == DEVICE_POSITION:
+            self._watch(axis, device, now)
+            if self._latched[axis]:
+                feedback["fault"][axis], feedback["mode"][axis] = _NOT_READY, -1
+            elif device == DEVICE_POSITION:
                 feedback["mode"][axis] = self._sent_mode[axis]
             elif device in _TRANSIENT:
                 feedback["mode"][axis] = -1
         for axis, known in enumerate(self.codec.registers):
             if 0x27 in known:
                 self.watchdog_applied_s[axis] = known[0x27]
+
+    def _watch(self, axis: int, device: int, now_ns: int) -> None:
+        """A controller that ran and is stopped without having been told so has restarted: its next command would move
+        it. Answers of before are given time to pass."""
+        if self._sent_mode[axis] not in (1, 2, 3):
+            self._begun_ns[axis], self._running[axis] = 0, False
+        elif not self._begun_ns[axis]:
+            self._begun_ns[axis] = now_ns
+        elif device == DEVICE_POSITION:
+            self._running[axis] = self._running[axis] or now_ns - self._begun_ns[axis] > _SETTLED_NS
+        elif self._running[axis] and (device == DEVICE_STOPPED or device in _TRANSIENT):
+            self._latched[axis] = True
 
     def safe(self, action: str = "off") -> int:
         """Brake shorts the windings; a controller in fault or timeout must be stopped first to take it."""

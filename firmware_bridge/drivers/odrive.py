@@ -1,8 +1,9 @@
 """ODrive over its ASCII protocol: torque, rate, angle; the axis's own watchdog, set and read back.
 
 One board a line, with one axis (0.6: Pro, S1, Micro) or two (0.5: v3.6). Every cycle sends the commands of all axes and
-one request; of eight requests six are for position and velocity, one for the error and one, in turn, for current,
-state, voltage and temperature.
+one request; of eight requests six are for position and velocity, one for the error and one, in turn, for state,
+current, voltage and temperature. All that is written is gone when the board restarts, so it is written and read back
+each time before an axis enters closed loop.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from firmware_bridge.drivers.line_motor import MOTOR_OPTIONS, LineMotor, watchdo
 from firmware_bridge.drivers.odrive_codec import CLOSED_LOOP, IDLE, OdriveCodec
 from firmware_bridge.errors import DeviceRefused, NoAnswer, OptionError, WrongDevice
 from firmware_bridge.framing import line_time_s
-from firmware_bridge.interface import AxisMode, Capabilities, Identity, Option, Status
+from firmware_bridge.interface import AxisMode, BridgeFault, Capabilities, Identity, Option, Status
 
 _OUT, _ASK, _REPLY = 21, 8, 26  # bytes: the longer motion lines, `f 0*118`, its reply
 _TURN_OF = ("feedback",) * 3 + ("error",) + ("feedback",) * 3 + ("other",)
-_OTHERS = ("iq", "state", "iq", "vbus", "iq", "temp")
+_OTHERS = ("state", "iq", "state", "vbus", "state", "iq", "state", "temp")  # state: a restarted board is idle
+_NOT_READY = int(BridgeFault.NOT_READY)
+_GUARDS = ("watchdog_s", "watchdog_on", "input_mode")
 
 
 class Odrive(LineMotor):
@@ -53,7 +56,9 @@ class Odrive(LineMotor):
         self._first: deque[tuple[str, int]] = deque(maxlen=32)  # asked before anything else
         self._asked_ns = self._written_ns = 0
         self._running = [False] * self.n_axes  # closed loop was requested
-        self._guarded = self._unguarded = False  # the watchdog was read back since arm(): it is on; it is not
+        self._guarded = self._unguarded = False  # the settings were read back since arm(): they hold; they don't
+        self._stood = False  # all axes were idle since then
+        self._doubted = [False] * self.n_axes  # idle without having been told so: its error is being asked for
 
     @property
     def capabilities(self) -> Capabilities:
@@ -135,25 +140,37 @@ class Odrive(LineMotor):
                 )
             for kind in ("vbus", "temp", "iq", "error", "state"):
                 self._read(kind, axis)
+        self.restarted, self._doubted = False, [False] * self.n_axes
 
     def arm(self) -> int:
         """Clear errors, watchdog on. An axis enters closed loop with its first command."""
+        if self.restarted:
+            return int(Status.REBOOTED)
         self.armed = True
-        data = self.codec._line(b"sc")
+        self._running = [False] * self.n_axes
+        data = self.codec._line(b"sc") + self._guard()
+        for axis in range(self.n_axes):
+            values = self.codec.values[axis]
+            for kind in ("error", "state"):
+                values.pop(kind, None)
+                self._first.append((kind, axis))
+        self._written_ns = self.transport.clock()
+        return self.transport.write(data, urgent=True)
+
+    def _guard(self) -> bytes:
+        """Write the settings anew; no axis moves before they were read back."""
+        data = b""
         for axis in range(self.n_axes):
             write = self.codec.write_property
             data += self.codec.feed_watchdog(axis) + write(axis, "controller.config.input_mode", 1)
             data += write(axis, "config.watchdog_timeout", self.options["watchdog_ms"] * 1e-3)
             data += write(axis, "config.enable_watchdog", 1)
-            self._running[axis] = False
-            values = self.codec.values[axis]
-            for kind in ("error", "state", "watchdog_s", "watchdog_on"):
-                values.pop(kind, None)
+            for kind in _GUARDS:
+                self.codec.values[axis].pop(kind, None)
                 self._first.append((kind, axis))
         self.watchdog_applied_s = [math.nan] * self.n_axes
-        self._guarded, self._unguarded = self.options["accept_no_watchdog"], False
-        self._written_ns = self.transport.clock()
-        return self.transport.write(data, urgent=True)
+        self._guarded, self._unguarded, self._stood = self.options["accept_no_watchdog"], False, False
+        return data
 
     def disarm(self) -> int:
         self.armed = False
@@ -170,11 +187,17 @@ class Odrive(LineMotor):
     def command(self, mode: Sequence[int] | np.ndarray, torque_Nm: Sequence[float] | np.ndarray,
                 rate_rad_s: Sequence[float] | np.ndarray, angle_rad: Sequence[float] | np.ndarray) -> int:  # fmt: skip
         now = self.transport.clock()
-        refused = not self.armed and any(mode)
+        moving = any(mode)
+        refused = not self.armed and moving
+        again = b""
+        if moving and self._stood and self.armed:  # it may have restarted while it stood
+            again = self._guard()
         if refused or not self._guarded:
             mode = self._off
+        elif not moving:
+            self._stood = True
         self._after_silence(now)
-        out, bad, limit = [], False, self.max_torque_Nm
+        out, bad, limit = [again], False, self.max_torque_Nm
         for axis in range(self.n_axes):
             m = mode[axis]
             torque = torque_Nm[axis]
@@ -247,16 +270,38 @@ class Odrive(LineMotor):
         transport = self.transport
         filled = self.codec.feed(data, feedback, min(self._asked_ns + self._delay_ns, transport.arrival_ns))
         if self.armed and not self._guarded:
-            self._check_watchdog()
+            self._check_settings()
+        for axis in range(self.n_axes):
+            if self._running[axis]:
+                self._look_for_restart(axis)
+        if filled and self.restarted:
+            feedback["fault"], feedback["mode"] = _NOT_READY, -1
         return filled
 
-    def _check_watchdog(self) -> None:
-        """No axis is let go before every axis's watchdog was read back as on and set."""
+    def _look_for_restart(self, axis: int) -> None:
+        """Idle, untold and without an error: the board has restarted."""
+        values = self.codec.values[axis]
+        if not self._doubted[axis]:
+            if values.get("state") == IDLE:
+                self._doubted[axis] = True
+                values.pop("error", None)
+                self._first.appendleft(("error", axis))
+        elif "error" in values:
+            self._doubted[axis] = False
+            if values["error"] == 0:
+                self.restarted, self.armed = True, False
+
+    def _check_settings(self) -> None:
+        """No axis is let go before every axis's watchdog was read back as on and set, its inputs as passed through."""
         wanted_s = self.options["watchdog_ms"] * 1e-3
         for axis, values in enumerate(self.codec.values):
-            if "watchdog_on" not in values or "watchdog_s" not in values:
+            if any(kind not in values for kind in _GUARDS):
                 return
-            if not values["watchdog_on"] or not math.isclose(values["watchdog_s"], wanted_s, rel_tol=0.02):
+            if (
+                not values["watchdog_on"]
+                or values["input_mode"] != 1
+                or not math.isclose(values["watchdog_s"], wanted_s, rel_tol=0.02)
+            ):
                 self._unguarded = True
                 return
             self.watchdog_applied_s[axis] = values["watchdog_s"]

@@ -31,6 +31,7 @@ PROPERTIES = {
     "vbus": ("/vbus_voltage", "/vbus_voltage"),
     "watchdog_s": ("config.watchdog_timeout", "config.watchdog_timeout"),
     "watchdog_on": ("config.enable_watchdog", "config.enable_watchdog"),
+    "input_mode": ("controller.config.input_mode", "controller.config.input_mode"),
 }
 _WATCHDOG_BIT = (0x800, 0x1000000)
 _FEEDBACK = "feedback"

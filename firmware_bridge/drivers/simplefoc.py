@@ -119,6 +119,7 @@ class Simplefoc(LineMotor):
         """Motors off; decimals, kind of torque and the device's own current limit set and read back."""
         self.armed = False
         codec = self.codec
+        self._unanswered_ns = [0] * self.n_axes
         self._write_or_raise(self._stop("off") + b"@3\n#4\n")
         number, word = TORQUE_WORDS[str(self.options["torque_mode"])]
         for axis in range(self.n_axes):
@@ -137,6 +138,7 @@ class Simplefoc(LineMotor):
                         f"{what} and does not confirm it. Check the sketch (command.motor for this letter, current "
                         "sense for torque by current) and the line's baud."
                     )
+        self.restarted, self._latched = False, [0] * self.n_axes
 
     def _limit_is_set(self, axis: int) -> bool:
         got = self.codec.limit_A[axis]
@@ -144,6 +146,8 @@ class Simplefoc(LineMotor):
 
     def arm(self) -> int:
         """REFUSED unless the config accepts a device without a watchdog."""
+        if self.restarted:
+            return int(Status.REBOOTED)
         if not self.options["accept_no_watchdog"]:
             self.armed = False
             return int(Status.REFUSED)
@@ -169,6 +173,8 @@ class Simplefoc(LineMotor):
         bad = False
         self._cycle += 1
         for axis in range(self.n_axes):
+            if self._silent_too_long(axis, codec.asked[axis], now) and not self.restarted:
+                self.restarted, self.armed, self._latched = True, False, [_NOT_READY] * self.n_axes
             m, torque = int(mode[axis]), torque_Nm[axis]
             if torque > limit or torque < -limit:
                 torque = torque if abs(torque) > 1e6 else math.copysign(limit, torque)  # absurd ones are for target()

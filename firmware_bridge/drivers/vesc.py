@@ -21,7 +21,7 @@ from firmware_bridge.interface import AxisMode, BridgeFault, Capabilities, Ident
 _DIRECT_OUT, _CAN_OUT, _IN = 10 + 10, 12 + 12, 29  # bytes an axis and cycle: command and question; answer
 _CAN_FRAMES = 1 + 1 + 5  # command, question; answer in pieces of 7 bytes and the frame that ends them
 _CAN_BITS = 135  # 29-bit id, 8 data bytes, with the usual stuffing (ISO 11898-1)
-_EXPIRED = int(BridgeFault.WATCHDOG_EXPIRED)
+_EXPIRED, _NOT_READY = int(BridgeFault.WATCHDOG_EXPIRED), int(BridgeFault.NOT_READY)
 _ACTIVE = (1, 2, 3)
 _CONFIRM_NS = 1_000_000_000
 
@@ -138,6 +138,7 @@ class Vesc(LineMotor):
     def configure(self) -> None:
         """Motors released; every controller's timeout set (not stored) and read back."""
         self.armed = False
+        self._unanswered_ns = [0] * self.n_axes
         self._confirmed = False
         self._write_or_raise(self._stop("off"))
         for axis in range(self.n_axes):
@@ -155,6 +156,7 @@ class Vesc(LineMotor):
                 )
         self.codec.expect_long = False
         self._confirmed, self._hangups = True, self.transport.counters.hangups
+        self.restarted, self._latched = False, [0] * self.n_axes
 
     @property
     def _timeout_ms(self) -> int:
@@ -177,6 +179,8 @@ class Vesc(LineMotor):
 
     def arm(self) -> int:
         """Forget latched faults. After a lost link the timeouts are read (and set) anew before anything moves."""
+        if self.restarted:
+            return int(Status.REBOOTED)
         self.armed = True
         now = self.transport.clock()
         self._latched = [0] * self.n_axes
@@ -224,6 +228,8 @@ class Vesc(LineMotor):
             self._confirm()
         out, bad, held = [], False, not self.armed or not self._confirmed
         for axis in range(self.n_axes):
+            if self._silent_too_long(axis, codec.asked[axis], now) and not self.restarted:
+                self.restarted, held, self.armed, self._latched = True, True, False, [_NOT_READY] * self.n_axes
             out.append(codec.query(axis))  # before the command: it tells whether the timeout had struck
             m, torque = mode[axis], torque_Nm[axis]
             if torque > limit or torque < -limit:

@@ -96,6 +96,7 @@ class VescCodec:
         self.hardware, self.serial = "", ""
         self.app_conf: list[bytes | None] = [None] * n  # newest app configuration, by axis
         self.acknowledged = 0
+        self.asked = [False] * n  # for values, and not answered yet
         self.status, self.fault = [0] * n, [0] * n  # as reported
         self._turns: list[float | None] = [None] * n  # unwrapped position
         self._amps_per_Nm = 1e3 / torque_constant
@@ -121,6 +122,7 @@ class VescCodec:
         return frame(payload if can_id == self.local_id else forward(can_id, payload))
 
     def query(self, axis: int) -> bytes:
+        self.asked[axis] = True
         return self._queries[axis]
 
     def motion(self, axis: int, mode: int, torque_Nm: float, rate_rad_s: float, angle_rad: float) -> bytes | None:
@@ -186,6 +188,7 @@ class VescCodec:
         else:
             turns = before + math.remainder(turns - before, 1.0)
         self._turns[axis] = turns
+        self.asked[axis] = False
         self.status[axis], self.fault[axis] = status, fault
         amps = current * 0.01
         feedback[axis] = (1, t_ns[axis], turns * TURN, erpm / self._erpm, amps * self.torque_constant, amps,

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from firmware_bridge.emulators.physics import AxisDrive
+
 NEVER = 1 << 62
 
 
@@ -38,6 +40,13 @@ class Emulator:
 
     def power_down(self, now_ns: int) -> None:
         """Power or the cable is gone; a motor controller's watchdog is still alive if it has power of its own."""
+
+    def reboot(self, now_ns: int) -> None:
+        """Power goes and comes, or a brown-out: power stages are off, what was not stored is lost."""
+        self.power_down(now_ns)
+        self.power_up(now_ns)
+        for axis in self.physics if isinstance(self.physics, list) else ():
+            axis.set_command(AxisDrive(0), now_ns)
 
     def send(self, data: bytes, t_ns: int) -> None:
         self.out.append((t_ns, data))

@@ -180,6 +180,11 @@ class MoteusEmulator(Emulator):
         self._tail = b""
         self._require_checksum = False
 
+    def reboot(self, now_ns: int) -> None:
+        super().reboot(now_ns)
+        for servo in self.servos.values():
+            servo.power_up(now_ns)
+
     def next_ns(self) -> int:
         return min(servo.next_ns() for servo in self.servos.values())
 

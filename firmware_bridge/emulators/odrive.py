@@ -218,8 +218,7 @@ class OdriveEmulator(Emulator):
             for axis in self.axes:
                 axis.clear_errors()
         elif text[:2] == "sr":
-            self.power_down(now_ns)
-            self.power_up(now_ns)
+            self.reboot(now_ns)
         elif text[:2] not in ("ss", "se") and text:
             answer = ["unknown command"]
         self._respond(answer, checked, now_ns)

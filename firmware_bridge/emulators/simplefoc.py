@@ -74,7 +74,8 @@ class Motor:
 
 class SimplefocEmulator(Emulator):
     """Options of the driver: letters with roll_id and so on, torque_constant_Nm_A, phase_resistance_ohm. Of its own:
-    loop_hz (of loop(), for the monitor stream), label, verbose (at power-up), gains as ``VP``."""
+    loop_hz (of loop(), for the monitor stream), label, verbose (at power-up), gains as ``VP``,
+    boot_ms (deaf and silent after a reboot: an estimate, sensors are aligned in it)."""
 
     def __init__(self, physics: Any, options: Mapping[str, object] | None = None) -> None:
         super().__init__(physics, options)
@@ -90,6 +91,12 @@ class SimplefocEmulator(Emulator):
         self._next_ns = NEVER
         self._monitor_ns = NEVER
         self._printed = b""
+        self.boot_ns = int(float(str(self.options.get("boot_ms", 400.0))) * 1e6)
+        self._silent_until_ns = 0
+
+    def reboot(self, now_ns: int) -> None:
+        super().reboot(now_ns)
+        self._silent_until_ns = now_ns + self.boot_ns
 
     def power_up(self, now_ns: int) -> None:
         self._buffer = b""
@@ -121,7 +128,7 @@ class SimplefocEmulator(Emulator):
                 self.send(text.encode() + b"\r\n", now_ns)
 
     def feed(self, data: bytes, now_ns: int) -> None:
-        for byte in data:
+        for byte in data if now_ns >= self._silent_until_ns else b"":
             self._buffer += bytes((byte,))
             if byte in b"\r\n":
                 self._printed = b""

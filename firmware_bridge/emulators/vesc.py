@@ -119,7 +119,7 @@ class Motor:
 class VescEmulator(Emulator):
     """Options of the driver: roll_id and so on (controller ids), local_id (left out: the first), torque_constant_Nm_A,
     pole_pairs, can_baud. Of its own: stored_timeout_ms, device_max_torque_Nm, vel_gain_Nm_s_rad, pos_gain_Nm_rad,
-    firmware (major)."""
+    firmware (major), boot_ms (deaf and silent after a reboot)."""
 
     def __init__(self, physics: Any, options: Mapping[str, object] | None = None) -> None:
         super().__init__(physics, options)
@@ -132,12 +132,18 @@ class VescEmulator(Emulator):
         self._can_free_ns = 0
         self._buffer = b""
         self._waiting: list[tuple[int, int, bytes]] = []  # on the CAN bus: when, to whom, what
+        self.boot_ns = int(float(str(self.options.get("boot_ms", 400.0))) * 1e6)  # an estimate
+        self._silent_until_ns = 0
 
     def power_up(self, now_ns: int) -> None:
         self._buffer, self._can_free_ns = b"", 0
         self._waiting.clear()
         for motor in self.motors.values():
             motor.power_up(now_ns)
+
+    def reboot(self, now_ns: int) -> None:
+        super().reboot(now_ns)
+        self._silent_until_ns = now_ns + self.boot_ns
 
     def next_ns(self) -> int:
         own = min(motor.next_look_ns for motor in self.motors.values())
@@ -154,6 +160,8 @@ class VescEmulator(Emulator):
 
     def feed(self, data: bytes, now_ns: int) -> None:
         """packet.c: wait for the length the header promises; a frame that fails is shifted out by one byte."""
+        if now_ns < self._silent_until_ns:
+            return
         buffer = self._buffer + data
         while buffer:
             start = buffer[0]

@@ -159,7 +159,7 @@ class HardwareRig:
                 self._take(line, now)
         lost = 0
         for line in self.lines:
-            if line.drives and now - line.last_row_ns > SILENT_NS:
+            if line.drives and (line.restarted or now - line.last_row_ns > SILENT_NS):
                 line.troubled = True
             if line.troubled and line.usable(now, self._mend, not self._driving):
                 self._take(line, now)

@@ -46,6 +46,11 @@ class Line:
         self.reopened_ns = 0  # not 0: waiting for the first row after a replug
         self.mending = False
 
+    @property
+    def restarted(self) -> bool:
+        """Its motor controller was seen to have lost its settings."""
+        return bool(getattr(self.driver, "restarted", False))
+
     def descriptor(self) -> int:
         """The line's descriptor while it is open, else -1."""
         transport = getattr(self.driver, "transport", None)
@@ -68,8 +73,11 @@ class Line:
             self._have_mended(mend, self._reopen)
         else:
             unset = not self.drives and self.reopened_ns and now_ns - self.reopened_ns > _UNCONFIGURED_NS
-            if unset or (self.drives and at_rest and now_ns - self.last_row_ns > SILENT_NS):
+            if self.drives and at_rest:
+                unset = (self.restarted and now_ns >= self.next_try_ns) or now_ns - self.last_row_ns > SILENT_NS
+            if unset:
                 self.last_row_ns = self.reopened_ns = now_ns  # it has as long again before the next try
+                self.next_try_ns = now_ns + SILENT_NS
                 self._have_mended(mend, self._configure)
         return not self.mending and not self.lost_since_ns
 

@@ -310,6 +310,63 @@ def test_a_device_fault_is_reported_and_latched(name):
     assert (bench.rows["fault"] == 0).all()
 
 
+@pytest.mark.parametrize("name", MOTORS)
+def test_a_reboot_in_flight_ends_in_the_safe_state_until_it_is_set_up_anew(name):
+    """Whatever drives the motor, drives it with the device's settings in force: watchdog, limits, modes."""
+    bench = make_bench(name)
+    bench.open()
+    bench.driver.arm()
+    bench.cycle(AxisMode.TORQUE, torque=0.05, ms=40)
+    assert all(axis.drive.mode == AxisMode.TORQUE for axis in bench.physics)
+    unset = unset_drives(bench)
+
+    bench.wire.emulator.reboot(bench.clock())
+    second = int(1000 / bench.setup.period_ms)
+    bench.cycle(AxisMode.TORQUE, torque=0.05, ms=second)  # the host commands on
+    assert not unset and all(axis.drive.mode not in (1, 2, 3) for axis in bench.physics)
+    assert ((bench.rows["valid"] == 0) | (bench.rows["fault"] != 0)).all()  # silent, or says what it is
+    bench.driver.arm()  # refused, or it sets the device up first
+    bench.cycle(AxisMode.TORQUE, torque=0.05, ms=second)
+    assert not unset
+
+    bench.driver.disarm()
+    bench.cycle(AxisMode.OFF, ms=10)
+    bench.driver.configure()
+    assert bench.cycle(AxisMode.TORQUE, torque=0.05, ms=10) == Status.NOT_ARMED
+    assert bench.driver.arm() == Status.OK
+    bench.cycle(AxisMode.TORQUE, torque=0.05, ms=second)
+    assert not unset and (bench.rows["fault"] == 0).all()
+    assert all(axis.drive.mode == AxisMode.TORQUE for axis in bench.physics)
+
+
+@pytest.mark.parametrize("name", MOTORS)
+def test_a_reboot_while_it_stands_armed(name):
+    bench = make_bench(name)
+    bench.open()
+    bench.driver.arm()
+    bench.cycle(AxisMode.TORQUE, torque=0.05, ms=40)
+    bench.cycle(AxisMode.OFF, ms=20)
+    unset = unset_drives(bench)
+    bench.wire.emulator.reboot(bench.clock())
+    bench.cycle(AxisMode.OFF, ms=int(1000 / bench.setup.period_ms))
+    bench.cycle(AxisMode.TORQUE, torque=0.05, ms=int(1000 / bench.setup.period_ms))
+    assert not unset
+
+
+def unset_drives(bench):
+    """From now on: the motions (axis, drive) that a device begins without its settings."""
+    found = []
+    for axis, physics in enumerate(bench.physics):
+
+        def drive(what, t_ns, axis=axis, carry_out=physics.set_command):
+            if what.mode in (1, 2, 3) and not bench.setup.set_up(bench.wire.emulator, axis, bench.driver.options):
+                found.append((axis, what))
+            carry_out(what, t_ns)
+
+        physics.set_command = drive
+    return found
+
+
 def test_two_axes_with_one_id_are_refused():
     bench = make_bench("moteus")
     with pytest.raises(OptionError, match="share an id"):

@@ -51,11 +51,10 @@ class Served:
     def _serve(self) -> None:
         while not self._over.is_set():
             self.host.run(lambda: self._over.is_set() or self._reboot, 0.001)
-            if self._reboot:  # between two services: power goes and comes, the port stays (it has power of its own)
+            if self._reboot:  # between two services: the port stays (it has power of its own)
                 self._reboot, now = False, time.monotonic_ns()
                 for name in self.drives:
-                    self.host.wires[name].emulator.power_down(now)
-                    self.host.wires[name].emulator.power_up(now)
+                    self.host.wires[name].emulator.reboot(now)
 
     def reboot(self) -> None:
         self._reboot = True
@@ -90,7 +89,7 @@ class Served:
         self.host.close()
 
 
-@pytest.mark.parametrize("name", ["torque", "simplefoc", "dynamixel", "vesc", "sbgc", "storm32", "mavlink"])
+@pytest.mark.parametrize("name", ["torque", "odrive", "simplefoc", "dynamixel", "vesc", "sbgc", "storm32", "mavlink"])
 def test_a_rebooted_drive_comes_back_configured_and_still(name, tmp_path):
     served = Served(name, tmp_path)
     try:

@@ -52,6 +52,7 @@ class Code(enum.IntEnum):
     MOTOR_FROZEN = 114
     LOOP_STALLED = 115
     FOLLOWING_ERROR = 116
+    IMU_DISAGREES = 117
 
 
 class Blocker(enum.IntEnum):
@@ -267,6 +268,11 @@ TEXT: dict[int, Text] = {
         "The camera doesn't follow its setpoint.",
         "A motor without torque, a blocked joint, or a gyro that lies.",
         "Turn the joints by hand, `gimbal ctl ack`, then arm.",
+    ),
+    Code.IMU_DISAGREES: Text(
+        "Gyro and encoders disagree: no carrier starts turning that fast.",
+        "A gyro or an encoder that jumps, or a blow on the mount.",
+        "Check both sensors' cables and mounts, `gimbal ctl ack`, then arm.",
     ),
 }
 

@@ -13,6 +13,7 @@ from gimbal.config.schema import Rig
 from gimbal.control.allocation import NOTCHES
 from gimbal.control.disturbance import LINE
 from gimbal.control.rate_output import CAMERA_ANGLE, CAMERA_RATE, JOINT_ANGLE, JOINT_RATE, TORQUE
+from gimbal.control.watch import BASE_LINE
 from gimbal.estimation.profiles import default_params as estimation_params
 from gimbal.estimation.profiles import sensor_params
 from gimbal.frames import AXES, AXIS_INDEX
@@ -299,3 +300,5 @@ def _pack_watch(p: np.void, rig: Rig) -> None:
     p["against_ticks"] = max(2, round(12.0 / dt_ms))
     p["excused_ticks"] = round(50.0 / dt_ms)
     p["smooth"] = dt_ms / (3.0 + dt_ms)
+    p["base_ticks"] = min(max(round(4.0 / dt_ms), 1), BASE_LINE)
+    p["base_jump"] = 750.0 * 1e-3 * dt_ms * p["base_ticks"]  # rad/s²: a blow that would break the mount

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gimbal.control.rate_output import OUTPUT_PARAMS, TORQUE, hold_output, output_command
-from gimbal.control.watch import WATCH_PARAMS, WATCH_STATE, watch_inputs, watch_motion, watch_rest
+from gimbal.control.rate_output import CAMERA_RATE, OUTPUT_PARAMS, TORQUE, hold_output, output_command
+from gimbal.control.watch import WATCH_PARAMS, WATCH_STATE, watch_base, watch_inputs, watch_motion, watch_rest
 from gimbal.faults import Blocker, Code
 from gimbal.kernels.build import kernel
 from gimbal.records import Arm, JointMode
@@ -255,11 +255,15 @@ def supervise_command(p, s, sense, meas, nav, control, push_C, limits, max_torqu
         good = output_command(p["output"], rates, off, q_NC_sp, command)
     if not good:
         fault = Code.CONTROL_FAILED.value
-    elif off or not in_torque or meas["imu_age_ns"] > p["imu_hold_ns"]:
+    elif off or p["output"]["kind"] >= CAMERA_RATE or meas["imu_age_ns"] > p["imu_hold_ns"]:
         watch_rest(watch, nav["omega_NC_C_est"])
     else:
-        excused = limits & (1 << Code.END_STOP | 1 << Code.SINGULARITY) != 0 or s["ramp"] < 1.0
-        fault = watch_motion(p["watch"], watch, nav["omega_NC_C_est"], control, push_C, excused)
+        late = meas["imu_age_ns"] > p["watch"]["imu_late_ns"]
+        stop = limits & (1 << Code.END_STOP) != 0
+        fault = watch_base(p["watch"], watch, nav["omega_NB_B_est"], stop or late)
+        if fault == 0 and in_torque:
+            excused = stop or late or limits & (1 << Code.SINGULARITY) != 0 or s["ramp"] < 1.0
+            fault = watch_motion(p["watch"], watch, nav["omega_NC_C_est"], control, push_C, excused)
     if fault != 0:  # found after the state machine has run: safe in this very tick
         _to_safe(s, fault, nav["t_ns"])
         _still(p["safe_mode"], command)

@@ -16,6 +16,8 @@ SHOWN_NS = 1_000_000_000  # an overrun of the loop is shown this long
 CUT_TICKS = 2  # a supply below the stop voltage for this long is a cut, not one odd reading
 EXCUSED = 5  # times the ticks of motion against the push, where push and motion are known not to agree
 LEAST_TORQUE = 0.3  # share of the torque left when the supply sags
+BASE_LINE = 8  # ticks of the base's rate kept, at most
+JUMP_TICKS = 3  # gyro and encoders are sampled a ms apart: what one or two ticks show may be that
 
 WATCH_PARAMS = np.dtype(
     [
@@ -35,6 +37,8 @@ WATCH_PARAMS = np.dtype(
         ("against_ticks", "i4"),
         ("excused_ticks", "i4"),  # what a lost tick, a stop or the singularity did to the motion is over by then
         ("smooth", "f8"),  # of the low-pass on push and acceleration
+        ("base_ticks", "i4"),  # the base's rate is compared with what it was so long ago,
+        ("base_jump", "f8"),  # rad/s: a greater change is none of a base's
     ],
     align=True,
 )
@@ -59,6 +63,9 @@ WATCH_STATE = np.dtype(
         ("omega", "f8", 3),
         ("accel", "f8", 3),
         ("push", "f8", 3),
+        ("base", "f8", (BASE_LINE, 3)),
+        ("base_seen", "i4"),  # rows of it filled since the last excuse
+        ("jumped", "i4"),
     ],
     align=True,
 )
@@ -145,6 +152,8 @@ def watch_rest(w, omega_C):
     """Not armed: nothing is pushed, nothing is followed."""
     w["follow"] = 0
     w["against"] = 0
+    w["base_seen"] = 0
+    w["jumped"] = 0
     for i in range(3):
         w["repeats"][i] = 0
         w["omega"][i] = omega_C[i]
@@ -164,8 +173,8 @@ def watch_motion(p, w, omega_C, control, push_C, excused):
     Args:
         omega_C: rad/s. control: CONTROL.
         push_C: rad/s², the acceleration that the loops' part of the limited torque should make.
-        excused: an end stop, the singularity or the ramp explains a distance from the setpoint, and what is asked is
-            not what acts.
+        excused: an end stop, the singularity, the ramp or a gap of the IMU explains a distance from the setpoint, and
+            what is asked is not what acts (after a gap: what is seen is not when it happened).
     """
     if excused or w["overrun_ns"] == SHOWN_NS:
         w["excused"] = p["excused_ticks"]
@@ -192,3 +201,27 @@ def watch_motion(p, w, omega_C, control, push_C, excused):
     if w["follow"] >= p["follow_ticks"]:
         return Code.FOLLOWING_ERROR.value
     return 0
+
+
+@kernel
+def watch_base(p, w, omega_B, excused):
+    """IMU_DISAGREES where gyro and encoders together have the base start turning in an instant: one of them lies.
+
+    Args:
+        omega_B: rad/s, the base's rate: the camera's by the gyro less the joints'.
+        excused: an end stop jolts the joints, or the two were not read at one time.
+    """
+    if excused or w["overrun_ns"] == SHOWN_NS:
+        w["base_seen"] = 0
+    ticks = p["base_ticks"]
+    row = w["base"][w["base_seen"] % ticks]
+    change2 = 0.0
+    for i in range(3):
+        change2 += (omega_B[i] - row[i]) ** 2
+    jumped = w["base_seen"] >= ticks and change2 > p["base_jump"] * p["base_jump"]
+    if not jumped:  # a jump is measured against the rate before it
+        for i in range(3):
+            row[i] = omega_B[i]
+        w["base_seen"] = ticks + (w["base_seen"] + 1) % ticks if w["base_seen"] >= ticks else w["base_seen"] + 1
+    w["jumped"] = w["jumped"] + 1 if jumped else 0
+    return Code.IMU_DISAGREES.value if w["jumped"] >= JUMP_TICKS else 0

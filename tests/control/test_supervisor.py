@@ -206,6 +206,31 @@ def test_a_camera_that_obeys_is_hit_or_nearly_there_is_none(bench, accel, rate_e
     assert bench.s["arm"] == Arm.ARMED
 
 
+def test_motion_seen_after_a_gap_of_the_imu_is_not_when_it_happened(bench):
+    bench.armed().tick(600)
+    bench.meas["imu_age_ns"] = 6 * MS
+    bench.tick()
+    bench.meas["imu_age_ns"] = 0
+    push(bench, -15.0)  # 40 ms of it
+    assert bench.s["arm"] == Arm.ARMED
+    push(bench, -15.0)  # and no longer
+    assert bench.s["fault"] == Code.RUNAWAY
+
+
+@pytest.mark.parametrize(("step", "ticks", "fault"), [(3.5, 20, Code.IMU_DISAGREES), (3.5, 2, 0), (2.5, 20, 0)])
+def test_a_base_that_starts_turning_in_an_instant_is_a_sensor_that_lies(bench, step, ticks, fault):
+    bench.armed().tick(600)
+    for n in range(400):  # 15 rad/s² of its own are no jump
+        bench.nav["omega_NB_B_est"] = [0.0, 1.5 * np.sin(0.01 * n), 0.0]
+        bench.tick()
+    before = np.array(bench.nav["omega_NB_B_est"])
+    bench.nav["omega_NB_B_est"] = before + [step, 0.0, 0.0]
+    bench.tick(ticks)
+    bench.nav["omega_NB_B_est"] = before
+    bench.tick(10)
+    assert bench.s["fault"] == fault
+
+
 def test_a_camera_that_does_not_follow_is_stopped_unless_a_stop_explains_it(bench):
     bench.armed().tick(600)
     bench.control["attitude_err_C"] = [0.0, 0.3, 0.0]

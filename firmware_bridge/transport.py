@@ -1,4 +1,4 @@
-"""Non-blocking byte pipes with one face: serial ports and ptys, UDP, memory.
+"""Non-blocking byte pipes with one face: serial ports and ptys, UDP; lines in memory are in memory_transport.py.
 
 pyserial only opens and configures a port; after that it is the bare fd, os.readv into the caller's buffer and
 os.write. A full line never blocks: what can't be written waits, one frame deep, and a newer frame replaces an older
@@ -12,9 +12,9 @@ import fcntl
 import os
 import select
 import socket
+import sys
 import termios
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +25,7 @@ Clock = Callable[[], int]
 _OK, _LINK_LOST, _LINE_FULL = int(Status.OK), int(Status.LINK_LOST), int(Status.LINE_FULL)
 _GONE = (errno.EIO, errno.ENODEV, errno.ENXIO, errno.EBADF, errno.EPIPE, errno.ENOTCONN)
 _BUFFER = 1 << 14
+CONTROL_LINES = {"cts": termios.TIOCM_CTS, "dsr": termios.TIOCM_DSR}
 
 
 @dataclass
@@ -126,6 +127,11 @@ class Transport:
     def set_format(self, parity: str, stop_bits: int) -> None:
         """Parity "N", "E" or "O" and stop bits, where there are such things; kept over a reopening."""
 
+    def control_line(self, name: str) -> bool | None:
+        """Is the line "cts" or "dsr" asserted? None: the link is lost, or it has no such lines. Some adapters take a
+        millisecond to tell: not for the loop."""
+        return None
+
     def reopen(self) -> int:
         """One non-blocking try to get a lost link back: OK or LINK_LOST."""
         return _LINK_LOST if self.lost else _OK
@@ -220,6 +226,15 @@ class SerialTransport(Transport):
         except (termios.error, OSError, ValueError):  # a pty, which carries whole bytes whatever the format
             self._serial.parity, self._serial.stopbits = "N", 1
 
+    def control_line(self, name: str) -> bool | None:
+        if self.lost:
+            return None
+        try:
+            bits = fcntl.ioctl(self._fd, termios.TIOCMGET, b"\0\0\0\0")
+        except (OSError, ValueError):  # no such lines, or closed meanwhile by another thread
+            return None
+        return bool(int.from_bytes(bits, sys.byteorder) & CONTROL_LINES[name])
+
     def reopen(self) -> int:
         if not self.lost:
             return _OK
@@ -309,76 +324,6 @@ class UdpTransport(Transport):
     def close(self) -> None:
         super().close()
         self._socket.close()
-
-
-class MemoryTransport(Transport):
-    """One end of an in-process line. Bytes carry the time from which the reader may see them.
-
-    ``pump(until_ns)`` is called by wait(): it advances whatever speaks on the other end, and the clock with it.
-    """
-
-    def __init__(self, name: str, clock: Clock, capacity: int = 20480, baud: float = 1e9) -> None:
-        super().__init__(name, baud, clock)
-        self.capacity = capacity
-        self.inbound: deque[tuple[int, bytes]] = deque()
-        self.outbound: deque[tuple[int, bytes]] = deque()
-        self.pump: Callable[[int], None] | None = None
-        self.try_reopen: Callable[[], bool] | None = None
-
-    def read_into(self, buffer: memoryview) -> int:
-        if self.lost:
-            return _LINK_LOST
-        now, n = self.clock(), 0
-        while self.inbound and self.inbound[0][0] <= now and n < len(buffer):
-            release_ns, data = self.inbound.popleft()
-            room = len(buffer) - n
-            if len(data) > room:
-                self.inbound.appendleft((release_ns, data[room:]))
-                data = data[:room]
-            buffer[n : n + len(data)] = data
-            n += len(data)
-        if n:
-            self.arrival_ns = now
-            self.counters.bytes_in += n
-        return n
-
-    def _send(self, data: bytes) -> int:
-        room = self.capacity - sum(len(chunk) for _, chunk in self.outbound)
-        if room <= 0:
-            return 0
-        self.outbound.append((self.clock(), data[:room]))
-        self.counters.bytes_out += min(room, len(data))
-        return min(room, len(data))
-
-    def wait(self, timeout_s: float) -> bool:
-        end = self.clock() + int(max(0.0, timeout_s) * 1e9)
-        while not self.lost:
-            now = self.clock()
-            if self.inbound and self.inbound[0][0] <= now:
-                return True
-            if self.pump is None or now >= end:
-                return False
-            self.pump(min(end, now + 200_000))
-        return False
-
-    def reopen(self) -> int:
-        if self.lost and self.try_reopen is not None and self.try_reopen():
-            self.lost = False
-            self.counters.reopened += 1
-        return super().reopen()
-
-    def hang_up(self) -> None:
-        """The other side pulls the plug."""
-        self._hang_up()
-        self.inbound.clear()
-        self.outbound.clear()
-
-
-def memory_pair(clock: Clock = time.monotonic_ns, capacity: int = 20480) -> tuple[MemoryTransport, MemoryTransport]:
-    """Two ends of one line."""
-    a, b = MemoryTransport("memory", clock, capacity), MemoryTransport("memory", clock, capacity)
-    a.inbound, a.outbound = b.outbound, b.inbound
-    return a, b
 
 
 def open_transport(port: str, baud: int = 115200, clock: Clock = time.monotonic_ns) -> Transport:

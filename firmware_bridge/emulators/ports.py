@@ -10,7 +10,7 @@ import tty
 from collections.abc import Callable
 from pathlib import Path
 
-from firmware_bridge.transport import MemoryTransport, memory_pair
+from firmware_bridge.memory_transport import MemoryTransport, memory_pair
 
 
 class PtyPort:

@@ -19,7 +19,7 @@ from pathlib import Path
 from firmware_bridge.emulators.base import NEVER, Emulator
 from firmware_bridge.emulators.line import Faults, FreeLine, Line
 from firmware_bridge.emulators.ports import MemoryPort, PtyPort
-from firmware_bridge.transport import MemoryTransport
+from firmware_bridge.memory_transport import MemoryTransport
 
 Port = PtyPort | MemoryPort
 

@@ -283,6 +283,8 @@ class Safety(Section):
     runaway_rate_deg_s: Annotated[float, Field(gt=0, le=3000)] = 900.0
     safe_action: Literal["brake", "off"] = "brake"
     accept_no_watchdog: tuple[str, ...] = ()  # drivers without a device watchdog whose risk is accepted by name
+    wired_stop_device: str = ""  # its port carries the wired stop's contact; empty: sensed by the bus voltage alone
+    wired_stop_line: Literal["cts", "dsr"] = "cts"  # asserted while the chain is closed
 
     @model_validator(mode="after")
     def _steps_in_order(self) -> Safety:
@@ -359,6 +361,14 @@ class Rig(Section):
     def _order_names_each_axis(self) -> Rig:
         if sorted(self.kinematic_order) != ["pitch", "roll", "yaw"]:
             raise ValueError("kinematic_order must name yaw, roll and pitch once each, outer (base) to inner (camera)")
+        return self
+
+    @model_validator(mode="after")
+    def _wired_stop_has_a_port(self) -> Rig:
+        name = self.safety.wired_stop_device
+        if name and name not in self.devices:
+            raise ValueError(f"safety.wired_stop_device names {name!r}, which is none of [devices]: "
+                             f"{', '.join(sorted(self.devices)) or 'there are none'}")  # fmt: skip
         return self
 
     @model_validator(mode="after")

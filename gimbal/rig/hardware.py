@@ -27,6 +27,7 @@ from gimbal.rig.line import SILENT_NS, Line
 from gimbal.rig.local_frame import LocalFrame
 from gimbal.rig.mender import AtOnce, Mender
 from gimbal.rig.receivers import Receivers
+from gimbal.rig.wired_stop import WiredStop
 
 _ROLE = {"imu": "IMU", "motor": "motor controllers", "gnss": "rig's GNSS", "beacon": "beacon receiver",
          "bearing": "vision", "gimbal": "gimbal board"}  # fmt: skip
@@ -70,15 +71,20 @@ class HardwareRig:
         direction, zero = believed(config)
         self._direction, self._zero = direction.tolist(), zero.tolist()
         self._mend: Mender | AtOnce = AtOnce()
+        self._wired_stop: WiredStop | None = None
 
     # Opening: before the loop, may take a second, raises.
 
     def open(self, info: Mapping[str, Any]) -> None:
         self.lines = self._plan()
-        self._mend = Mender() if self.clock is time.monotonic_ns else AtOnce()
+        threaded = self.clock is time.monotonic_ns
+        self._mend = Mender() if threaded else AtOnce()
         try:
             for line in self.lines:
                 self._open_line(line, 1.0 / info["dt_s"])
+                if line.name == self.config.safety.wired_stop_device:
+                    contact = self.config.safety.wired_stop_line
+                    self._wired_stop = WiredStop(line.name, line.driver.transport, contact, threaded)
         except BaseException:
             self.safe()
             self.close()
@@ -166,6 +172,8 @@ class HardwareRig:
             if line.lost_since_ns or (line.receives_fixes and now - line.last_row_ns > _SILENT_FIX_NS):
                 lost |= line.bit
         self._link_lost[0] = lost
+        if self._wired_stop is not None:
+            self._wired_stop_open[0] = self._wired_stop.open
         return lost
 
     prefetch = read  # the loop calls it in the spin before the deadline: what has come by then is parsed already
@@ -209,7 +217,7 @@ class HardwareRig:
     def _bind(self, sense: np.ndarray) -> None:
         """Plain views of the fields written every tick: taking them anew costs 5 us a tick."""
         self._sense = sense
-        self._link_lost = sense["link_lost"]
+        self._link_lost, self._wired_stop_open = sense["link_lost"], sense["wired_stop_open"]
         self._imu_n, self._imu_status = sense["imu_n"], sense["imu_status"]
         names = ("imu_t_ns", "imu_gyro_I", "imu_accel_I")
         rows = ("t_ns", "gyro_rad_s", "accel_m_s2")
@@ -311,6 +319,8 @@ class HardwareRig:
 
     def close(self) -> None:
         self._mend.close()
+        if self._wired_stop is not None:
+            self._wired_stop.close()
         for line in self.lines:
             try:
                 line.driver.close()

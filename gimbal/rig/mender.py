@@ -15,6 +15,14 @@ from collections.abc import Callable
 Job = Callable[[], None]
 
 
+def leave_the_loop_its_cpu() -> None:
+    """Keep the calling thread off the CPU that the loop takes: the last one, where there is another."""
+    allowed = os.sched_getaffinity(0)
+    with contextlib.suppress(OSError):
+        if len(allowed) > 1:
+            os.sched_setaffinity(0, allowed - {max(allowed)})
+
+
 class Mender:
     """Runs jobs one after the other in a thread of its own. A job must not raise."""
 
@@ -31,10 +39,7 @@ class Mender:
         self._jobs.put(None)
 
     def _work(self) -> None:
-        allowed = os.sched_getaffinity(0)
-        with contextlib.suppress(OSError):
-            if len(allowed) > 1:
-                os.sched_setaffinity(0, allowed - {max(allowed)})  # the loop takes the last one
+        leave_the_loop_its_cpu()
         while (job := self._jobs.get()) is not None:
             job()
 

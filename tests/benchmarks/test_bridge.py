@@ -25,7 +25,8 @@ from firmware_bridge.emulators.ports import PtyPort
 from firmware_bridge.emulators.pty_host import Host
 from firmware_bridge.framing import BinaryFramer
 from firmware_bridge.interface import AXIS_FEEDBACK
-from firmware_bridge.transport import SerialTransport, memory_pair
+from firmware_bridge.memory_transport import memory_pair
+from firmware_bridge.transport import SerialTransport
 from tests.contract.bridge_bench import AXIS_OPTIONS, make_bench
 
 TORQUE, ZERO = [0.1, -0.2, 0.3], [0.0] * 3

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from firmware_bridge.transport import memory_pair
+from firmware_bridge.memory_transport import memory_pair
 from tests.contract.bridge_bench import Bench, make_bench
 
 NAMES = ("odrive", "vesc", "simplefoc", "dynamixel")

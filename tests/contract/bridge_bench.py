@@ -14,7 +14,7 @@ from firmware_bridge.emulators.physics import Fix, FreeAxis, StillImu, StraightF
 from firmware_bridge.emulators.pty_host import Host, SimClock, Wire
 from firmware_bridge.gimbal_interface import GIMBAL_ROW
 from firmware_bridge.interface import AXIS_FEEDBACK, FIX_ROW, IMU_ROW
-from firmware_bridge.transport import MemoryTransport
+from firmware_bridge.memory_transport import MemoryTransport
 from tests.contract.motor_benches import IDS, Setup, setup_of
 from tests.contract.sensor_benches import SensorSetup, sensor_setup, world
 

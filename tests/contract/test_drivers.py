@@ -24,7 +24,7 @@ from firmware_bridge.interface import (
     WrongDevice,
     operator_text,
 )
-from firmware_bridge.transport import memory_pair
+from firmware_bridge.memory_transport import memory_pair
 from tests.contract.bridge_bench import make_bench
 
 ALL = registry.names()

@@ -12,7 +12,7 @@ from firmware_bridge.drivers import fanet_codec, mavlink_codec
 from firmware_bridge.emulators import nmea as nmea_text
 from firmware_bridge.errors import NoAnswer, OptionError, WrongDevice
 from firmware_bridge.interface import Status, operator_text
-from firmware_bridge.transport import memory_pair
+from firmware_bridge.memory_transport import memory_pair
 from tests.contract.bridge_bench import make_bench
 
 S = 1_000_000_000

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from firmware_bridge import registry
 from firmware_bridge.drivers import moteus_codec, ublox_codec, vectornav_codec
 from firmware_bridge.interface import AXIS_FEEDBACK, Status
-from firmware_bridge.transport import memory_pair
+from firmware_bridge.memory_transport import memory_pair
 from tests.contract.bridge_bench import make_bench
 
 FUZZ_BYTES = int(os.environ.get("GIMBAL_FUZZ_BYTES", 200_000))  # through each parser

@@ -14,7 +14,7 @@ from firmware_bridge.drivers import odrive_codec, simplefoc_codec
 from firmware_bridge.drivers import vesc_codec as vesc
 from firmware_bridge.errors import DeviceRefused, NoAnswer, OptionError, RateError, WrongDevice
 from firmware_bridge.interface import AXIS_FEEDBACK, AxisMode, BridgeFault, Counters, Status
-from firmware_bridge.transport import memory_pair
+from firmware_bridge.memory_transport import memory_pair
 from gimbal.config.load import load_rig
 from gimbal.rig.acceptance import device_defaults
 from tests.contract.bridge_bench import make_bench

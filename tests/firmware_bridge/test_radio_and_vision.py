@@ -8,9 +8,10 @@ import pytest
 from firmware_bridge.drivers import crsf_codec, sbus_codec
 from firmware_bridge.emulators.physics import ImagePoint, Sticks
 from firmware_bridge.interface import BEARING_ROW, Status
+from firmware_bridge.memory_transport import memory_pair
 from firmware_bridge.radio import HALF, StepGate
 from firmware_bridge.registry import create_driver
-from firmware_bridge.transport import SerialTransport, UdpTransport, memory_pair
+from firmware_bridge.transport import SerialTransport, UdpTransport
 from tests.contract.bridge_bench import make_bench
 
 HELD = [1074, 828, 1238, 664] + [992] * 12

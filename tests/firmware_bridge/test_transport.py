@@ -15,7 +15,8 @@ from firmware_bridge import serial_port
 from firmware_bridge.emulators.ports import PtyPort
 from firmware_bridge.errors import PortError
 from firmware_bridge.interface import Status
-from firmware_bridge.transport import SerialTransport, UdpTransport, memory_pair, open_transport
+from firmware_bridge.memory_transport import memory_pair
+from firmware_bridge.transport import SerialTransport, UdpTransport, open_transport
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from gimbal.loop.lockstep import START_NS
 from gimbal.loop.pipeline import new_state, step
 from gimbal.records import COMMAND, INBOX, SENSE, TICK, Arm, JointMode, Mode, Verb
 from gimbal.rig.line import Line
+from gimbal.rig.mender import AtOnce
 from gimbal.rig.plant import PlantRig
 from gimbal.telemetry.ring import RingReader, RingWriter
 from gimbal.units import DEG
@@ -221,7 +222,7 @@ def replug(cycles: int) -> dict[str, Any]:
     """An emulated IMU's pty pulled and put back: ms from the path's return to the line being open again."""
     reference = Reference()
     reference.start()
-    took, stalls, missed = [], [], 0
+    took, stalls, missed, mend = [], [], 0, AtOnce()
     with tempfile.TemporaryDirectory() as folder:
         host = Host(Path(folder))
         wire = host.add_pty("imu", load_emulator("vectornav")(StillImu(), {}))
@@ -235,7 +236,7 @@ def replug(cycles: int) -> dict[str, Any]:
             time.sleep(random.uniform(0.0, 0.02))
             wire.replug(time.monotonic_ns())
             back = time.monotonic_ns()
-            if not _until(lambda: line.usable(time.monotonic_ns()) and not line.lost_since_ns, 5.0):
+            if not _until(lambda: line.usable(time.monotonic_ns(), mend) and not line.lost_since_ns, 5.0):
                 missed += 1
             now = time.monotonic_ns()
             took.append((now - back) * 1e-6)

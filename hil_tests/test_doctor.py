@@ -98,6 +98,7 @@ def test_nobody_gets_the_ladder_told_by_the_doctor(place):
     assert told["disk"]["verdict"] == "PASS"
 
 
+@pytest.mark.whole  # another user's numba may find the compiled cache stale: minutes
 @unprivileged
 def test_nobody_flies_degraded(place):
     """The daemon of a user without rights runs, says what is missing with its fix, arms, and ends safe."""

@@ -263,6 +263,7 @@ CONTROL = _record(
     ("saturated", "u1", 3),
     ("torque_lim", "f8", 3),
     ("singularity_margin", "f8"),
+    ("fast_share", "f8"),  # 0..1, of the fast loops in the feedback
 )
 
 HEALTH = _record(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from gimbal.config.calibration import Calibration
 from gimbal.config.prediction import pack_motion
-from gimbal.config.schema import Rig
+from gimbal.config.schema import Fast, Rig, Shaping
 from gimbal.control.allocation import NOTCHES
 from gimbal.control.disturbance import LINE
 from gimbal.control.rate_output import CAMERA_ANGLE, CAMERA_RATE, JOINT_ANGLE, JOINT_RATE, TORQUE
@@ -146,6 +147,8 @@ def _pack_loops(p: np.void, rig: Rig) -> None:
     p["pointing"]["brake"] = 20.0
     p["pointing"]["dt_s"] = 1.0 / rate
     p["pointing"]["max_rate"] = rig.limits.max_rate_deg_s * DEG
+    p["allocation"]["sections"][:] = IDENTITY
+    p["allocation"]["fast_sections"][:] = IDENTITY
     p["pid"]["p"] = c.rate_gain_1_s
     p["pid"]["i"] = c.integral_gain_1_s2
     p["pid"]["d"] = c.derivative_gain
@@ -153,12 +156,34 @@ def _pack_loops(p: np.void, rig: Rig) -> None:
     p["pid"]["i_error"] = 0.003
     p["pid"]["gyro_lp"] = lowpass_coefficients(c.gyro_lowpass_hz, rate)
     p["pid"]["d_lp"] = lowpass_coefficients(c.derivative_lowpass_hz, rate)
+    if c.fast is not None:
+        _pack_fast(p, rig, c.fast)
     o = p["observer"]
     o["on"] = c.observer_hz > 0
     delay_s = rig.delay.sample_to_torque_ms * 1e-3 + 1.0 / (2 * math.pi * rig.motors.torque_bandwidth_hz)
     delay_s += math.sqrt(2.0) / (2 * math.pi * rig.imu.bandwidth_hz)  # the gyro's own low-pass
     o["delay_ticks"] = min(round(delay_s * rate), LINE - 1)
     o["lp"] = lowpass_coefficients(c.observer_hz, rate) if c.observer_hz > 0 else IDENTITY
+
+
+def _pack_fast(p: np.void, rig: Rig, fast: Fast) -> None:
+    p["pid"]["fast_p"] = fast.rate_gain_1_s
+    p["pid"]["fast_i"] = fast.integral_gain_1_s2
+    p["pid"]["fast_attitude"] = fast.attitude_gain_1_s - np.array(rig.control.attitude_gain_1_s)
+    h = p["handover"]
+    h["on"], h["enter"], h["leave"] = 1, 0.003, 0.008
+    h["margin"] = 1.3 * rig.limits.singularity_cos
+    h["wait_s"], h["rise_s"], h["fall_s"] = 0.5, 0.5, 0.004
+    p["allocation"]["with_fast"] = 1
+    _shape(p["allocation"]["fast_sections"], [0, 0, 0], fast.shaping, rig.loop_rate_hz)
+
+
+def _shape(sections: np.ndarray, used: list[int], shaping: Iterable[Shaping], rate_hz: float) -> None:
+    """Second-order sections into the first free places of ``sections`` (3, NOTCHES, 5)."""
+    for s in shaping:
+        a = AXIS_INDEX[s.axis]
+        sections[a, used[a]] = shaping_coefficients(s.zero_hz, s.zero_damping, s.pole_hz, s.pole_damping, rate_hz)
+        used[a] += 1
 
 
 def _pack_allocation(p: np.void, rig: Rig, order: np.ndarray) -> None:
@@ -187,18 +212,12 @@ def _pack_allocation(p: np.void, rig: Rig, order: np.ndarray) -> None:
     f["hysteresis_on"] = [s > 0.0 and rig.cable.hysteresis_Nm > 0.0 for s in rig.cable.spring_Nm_rad]
     f["friction_on"] = ff.friction and rig.friction.coulomb_Nm > 0
     f["cable_on"] = ff.cable
-    p["sections"][:] = IDENTITY
     used = [0, 0, 0]
     for notch in c.notches:
         a = AXIS_INDEX[notch.axis]
         p["sections"][a, used[a]] = notch_coefficients(notch.centre_hz, rate, notch.width_hz, notch.depth)
         used[a] += 1
-    for section in c.shaping:
-        a = AXIS_INDEX[section.axis]
-        p["sections"][a, used[a]] = shaping_coefficients(
-            section.zero_hz, section.zero_damping, section.pole_hz, section.pole_damping, rate
-        )
-        used[a] += 1
+    _shape(p["sections"], used, c.shaping, rate)
     for a in range(3):
         if used[a] < NOTCHES:
             p["sections"][a, used[a]] = lowpass_coefficients(c.torque_lowpass_hz, rate)

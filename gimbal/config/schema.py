@@ -15,7 +15,7 @@ from gimbal.config.calibration import Calibration
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Real = Annotated[float, Field(allow_inf_nan=False)]
-MAX_SECTIONS = 4  # second-order sections in one joint's feedback torque
+MAX_SECTIONS = 6  # second-order sections in one joint's feedback torque
 Axis = Literal["roll", "pitch", "yaw"]
 Vec3 = tuple[Real, Real, Real]
 Positive3 = tuple[Positive, Positive, Positive]
@@ -212,6 +212,18 @@ class PlainPid(Section):
     notches: tuple[Notch, ...] = ()
 
 
+class Fast(Section):
+    """Loops that take the feedback over while the camera is near its setpoint and nothing is limited.
+
+    One gain for all axes: a joint's loop is then the same at every pose, its own shaping and nothing of its neighbours'.
+    """
+
+    attitude_gain_1_s: Positive
+    rate_gain_1_s: Positive
+    integral_gain_1_s2: NonNegative
+    shaping: tuple[Shaping, ...] = ()
+
+
 class Control(Section):
     # what the devices are told: torque; or, where they close a loop of their own, rates or angles: of the joints, or
     # of the camera where an inner_loop section says that a board holds it against the earth
@@ -231,8 +243,15 @@ class Control(Section):
     cogging_learn_1_s: NonNegative = 0.5
     observer_hz: NonNegative = 0.0  # corner of the disturbance observer, 0 = off
     feedforward: Feedforward = Feedforward()
+    fast: Fast | None = None  # None: the gains above act alone
     pid: PlainPid | None = None  # None: the plain PID has the gains above
     accept_low_margins: bool = False  # fly loops under 6 dB, 35 degrees or over Ms 2.0
+
+    @model_validator(mode="after")
+    def _fast_loops_make_torque(self) -> Control:
+        if self.fast is not None and (self.output != "torque" or self.observer_hz > 0.0):
+            raise ValueError('[control.fast] needs output = "torque" and observer_hz = 0: leave one of them out')
+        return self
 
 
 class Limits(Section):
@@ -381,8 +400,9 @@ class Rig(Section):
     def _filters_fit(self) -> Rig:
         lowpass = self.control.torque_lowpass_hz < 0.5 * self.loop_rate_hz
         filters = [*(n.axis for n in self.control.notches), *(s.axis for s in self.control.shaping)]
+        fast = [s.axis for s in self.control.fast.shaping] if self.control.fast else []
         for axis in ("roll", "pitch", "yaw"):
-            count = filters.count(axis) + lowpass
+            count = max(filters.count(axis) + lowpass, fast.count(axis))
             if count > MAX_SECTIONS:
                 raise ValueError(
                     f"control: {axis} has {count} notches, shaping sections and torque low-pass; a joint has room for "

@@ -36,6 +36,8 @@ ALLOCATION_PARAMS = np.dtype(
         ("cogging", COGGING_PARAMS),
         ("ahead", AHEAD_PARAMS),
         ("sections", "f8", (3, NOTCHES, 5)),  # per joint, by axis index
+        ("fast_sections", "f8", (3, NOTCHES, 5)),
+        ("with_fast", "u1"),
         ("singularity_cos", "f8"),  # |det J| under which it is reported,
         ("damped_cos", "f8"),  # and under which the joints' motion is damped
         ("with_inertia", "u1"),
@@ -51,6 +53,8 @@ ALLOCATION_STATE = np.dtype(
         ("cogging", COGGING_STATE),
         ("ahead", AHEAD_STATE),
         ("sections", "f8", (3, NOTCHES, 2)),
+        ("fast_sections", "f8", (3, NOTCHES, 2)),
+        ("fast", "f8", 3),  # N m, by axis index, the fast loops' feedback
         ("joint_accel", "f8", 3),  # by place, scratch
         ("camera_rate", "f8", 3),  # joint rates that the camera's measured rotation makes, by axis index
         ("rate", "f8", 3),  # joint rates and accelerations when the torque acts, by axis index
@@ -71,8 +75,9 @@ def allocation_reset(s):
     sign_reset(s["sign"])
     for a in range(3):
         for n in range(NOTCHES):
-            s["sections"][a, n, 0] = 0.0
-            s["sections"][a, n, 1] = 0.0
+            for i in range(2):
+                s["sections"][a, n, i] = 0.0
+                s["fast_sections"][a, n, i] = 0.0
 
 
 @kernel
@@ -95,11 +100,25 @@ def model_chain(p, s, meas, nav, dt_s):
 
 
 @kernel
-def allocate(p, s, demand_C, rate_sp_C, accel_sp_C, force_C, dt_s):
+def _feedback(p, s, q_BC, boresight_B, demand_C, sections, memory, out):
+    """Joint torques of an acceleration of the camera, shaped, by axis index into ``out``."""
+    M, order = s["chain"]["M"], p["chain"]["order"]
+    joint_acceleration(s["chain"], q_rotate(q_BC, demand_C), boresight_B, p["damped_cos"], s["joint_accel"])
+    for k in range(3):
+        a = order[k]
+        x = M[k, 0] * s["joint_accel"][0] + M[k, 1] * s["joint_accel"][1] + M[k, 2] * s["joint_accel"][2]
+        for n in range(NOTCHES):
+            x = biquad(sections[a, n], memory[a, n], x)
+        out[a] = x
+
+
+@kernel
+def allocate(p, s, demand_C, fast_C, share, rate_sp_C, accel_sp_C, force_C, dt_s):
     """Joint torques, by axis index, into ``feedback`` and ``feedforward``.
 
     Args:
-        demand_C: feedback acceleration of the camera, rad/s², camera axes.
+        demand_C: feedback acceleration of the camera, rad/s², camera axes. fast_C: the fast loops'.
+        share: of the fast loops, 0 to 1.
         rate_sp_C, accel_sp_C: rate and acceleration of the setpoint, rad/s and rad/s², camera axes.
         force_C: specific force at the camera stage's origin, m/s², camera axes.
     """
@@ -107,14 +126,11 @@ def allocate(p, s, demand_C, rate_sp_C, accel_sp_C, force_C, dt_s):
     order = p["chain"]["order"]
     q_BC = q_from_joints(order, ahead["angle"])
     boresight_B = q_rotate(q_BC, (1.0, 0.0, 0.0))
-    M = chain["M"]
-    joint_acceleration(chain, q_rotate(q_BC, demand_C), boresight_B, p["damped_cos"], s["joint_accel"])
-    for k in range(3):
-        a = order[k]
-        x = M[k, 0] * s["joint_accel"][0] + M[k, 1] * s["joint_accel"][1] + M[k, 2] * s["joint_accel"][2]
-        for n in range(NOTCHES):
-            x = biquad(p["sections"][a, n], s["sections"][a, n], x)
-        s["feedback"][a] = x
+    _feedback(p, s, q_BC, boresight_B, demand_C, p["sections"], s["sections"], s["feedback"])
+    if p["with_fast"]:
+        _feedback(p, s, q_BC, boresight_B, fast_C, p["fast_sections"], s["fast_sections"], s["fast"])
+        for a in range(3):
+            s["feedback"][a] += share * (s["fast"][a] - s["feedback"][a])
 
     _joint_motion(p, s, q_BC, boresight_B, rate_sp_C, s["rate"])
     alpha_C = accel_sp_C if p["with_los"] else (0.0, 0.0, 0.0)

@@ -2,6 +2,9 @@
 
 rate_sp - rate; derivative on the measurement, filtered; the integrator takes back what the allocator could not
 deliver (back-calculation), so that a saturated motor leaves no wind-up. Structure after PX4's rate_control library.
+
+Two sets of gains on one integral: the fast loops' demand is made beside the other all the time, and the integral grows
+by each one's gain in the shares of :mod:`gimbal.control.handover`.
 """
 
 from __future__ import annotations
@@ -16,6 +19,9 @@ PID_PARAMS = np.dtype(
         ("p", "f8", 3),
         ("i", "f8", 3),
         ("d", "f8", 3),
+        ("fast_p", "f8", 3),
+        ("fast_i", "f8", 3),
+        ("fast_attitude", "f8", 3),  # 1/s, what the fast loops' attitude gain is more than the other
         ("i_limit", "f8"),  # rad/s²
         ("i_error", "f8"),  # rad of attitude error at which half of the integration is left
         ("gyro_lp", "f8", 5),
@@ -38,8 +44,12 @@ def pid_reset(s):
 
 
 @kernel
-def rate_pid(p, s, rate_C, control, dt_s, out):
-    """Angular acceleration demand (rad/s², camera axes) into ``out``; its parts into CONTROL."""
+def rate_pid(p, s, rate_C, control, share, dt_s, out, fast):
+    """Angular acceleration demand (rad/s², camera axes) into ``out``, the fast loops' into ``fast``; parts to CONTROL.
+
+    Args:
+        share: of the fast loops, 0 to 1.
+    """
     for k in range(3):
         if not s["started"]:
             rate = biquad_settle(p["gyro_lp"], s["gyro_lp"][k], rate_C[k])
@@ -52,13 +62,15 @@ def rate_pid(p, s, rate_C, control, dt_s, out):
         err = control["rate_cmd_C"][k] - rate
         # so much integral is stable only at the loop's full gain: it integrates near the setpoint, where it has that
         off = control["attitude_err_C"][k] / p["i_error"]
-        grow = p["i"][k] * err * dt_s / (1.0 + off * off)
+        quick = err + p["fast_attitude"][k] * control["attitude_err_C"][k]
+        grow = ((1.0 - share) * p["i"][k] * err + share * p["fast_i"][k] * quick) * dt_s / (1.0 + off * off)
         s["i"][k] = min(max(s["i"][k] + grow, -p["i_limit"]), p["i_limit"])
         control["rate_err_C"][k] = err
-        control["p"][k] = p["p"][k] * err
+        out[k] = p["p"][k] * err + s["i"][k] - p["d"][k] * accel
+        fast[k] = p["fast_p"][k] * quick + s["i"][k]
+        control["p"][k] = (1.0 - share) * p["p"][k] * err + share * p["fast_p"][k] * quick
         control["i"][k] = s["i"][k]
-        control["d"][k] = -p["d"][k] * accel
-        out[k] = control["p"][k] + control["i"][k] + control["d"][k]
+        control["d"][k] = -(1.0 - share) * p["d"][k] * accel
     s["started"] = 1
 
 

@@ -17,6 +17,7 @@ HISTORY = np.dtype(
         ("joint_angle", "f8", 3),
         ("motor_temp_degC", "f8", 3),
         ("q_NB", "f8", 4),
+        ("fast_share", "f8"),
         ("limits", "u8"),
         ("arm", "i4"),
     ]

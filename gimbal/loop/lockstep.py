@@ -223,7 +223,7 @@ def plain_pid(rig: RigConfig) -> RigConfig:
     off = control.feedforward.model_copy(
         update={k: False for k in ("imbalance", "friction", "cable", "inertia", "cogging")}
     )
-    new: dict[str, Any] = {"observer_hz": 0.0, "feedforward": off}
+    new: dict[str, Any] = {"observer_hz": 0.0, "feedforward": off, "fast": None}
     if control.pid is not None:
         new |= {name: getattr(control.pid, name) for name in type(control.pid).model_fields} | {"shaping": ()}
     return rig.model_copy(update={"control": control.model_copy(update=new)})

@@ -12,6 +12,7 @@ def note(history, row):
     h["t_ns"] = r["t_ns"]
     h["limits"] = r["health"]["limits"]
     h["arm"] = r["health"]["arm"]
+    h["fast_share"] = r["control"]["fast_share"]
     for i in range(4):
         h["q_sp"][i] = r["setpoint"]["q_NC_sp"][i]
         h["q_est"][i] = r["nav"]["q_NC_est"][i]

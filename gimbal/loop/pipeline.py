@@ -18,6 +18,7 @@ from gimbal.control.allocation import (
     remember_torque,
 )
 from gimbal.control.disturbance import OBSERVER_PARAMS, OBSERVER_STATE, observe, observer_reset, remember
+from gimbal.control.handover import HANDOVER_PARAMS, HANDOVER_STATE, handover, handover_reset
 from gimbal.control.joint_kinematics import camera_acceleration
 from gimbal.control.limits import LIMITS_PARAMS, limit_torque
 from gimbal.control.pointing import POINTING_PARAMS, POINTING_STATE, hold_attitude, point
@@ -60,6 +61,7 @@ PARAMS = np.dtype(
         ("lens", LENS_PARAMS),
         ("profile", PROFILE_PARAMS),
         ("pointing", POINTING_PARAMS),
+        ("handover", HANDOVER_PARAMS),
         ("pid", PID_PARAMS),
         ("observer", OBSERVER_PARAMS),
         ("allocation", ALLOCATION_PARAMS),
@@ -81,6 +83,7 @@ STATE = np.dtype(
         ("modes", MODES_STATE),
         ("profile", PROFILE_STATE),
         ("pointing", POINTING_STATE),
+        ("handover", HANDOVER_STATE),
         ("pid", PID_STATE),
         ("observer", OBSERVER_STATE),
         ("allocation", ALLOCATION_STATE),
@@ -90,7 +93,9 @@ STATE = np.dtype(
         ("thermal", THERMAL_STATE),
         ("cut", "u1"),  # the tick before, a limit took torque away
         ("feedforward_off", "u1"),  # a term of it has the wrong sign
+        ("limits", "u8"),  # of the tick before
         ("demand_C", "f8", 3),
+        ("fast_C", "f8", 3),
         ("push_C", "f8", 3),
         ("torque", "f8", 3),
         ("scratch", "f8", 3),
@@ -100,13 +105,19 @@ STATE = np.dtype(
 
 
 @kernel
-def _start_from(s, q_NC, rate_C):
-    """Arming: everything with memory starts from where the camera is."""
-    profile_reset(s["profile"], q_NC, rate_C)
+def _loops_reset(s):
+    handover_reset(s["handover"])
     pid_reset(s["pid"])
     observer_reset(s["observer"])
     allocation_reset(s["allocation"])
     output_reset(s["output"])
+
+
+@kernel
+def _start_from(s, q_NC, rate_C):
+    """Arming: everything with memory starts from where the camera is."""
+    profile_reset(s["profile"], q_NC, rate_C)
+    _loops_reset(s)
     s["modes"]["held"] = 0
 
 
@@ -121,7 +132,11 @@ def _control(p, s, row, q_NC, rate_C):
     nav, setpoint, control = row["nav"], row["setpoint"], row["control"]
     dt_s = p["dt_s"]
     point(p["pointing"], q_NC, setpoint, control)
-    rate_pid(p["pid"], s["pid"], rate_C, control, dt_s, s["demand_C"])
+    margin = s["allocation"]["chain"]["margin"]
+    handover(p["handover"], s["handover"], s["limits"], control["attitude_err_C"], margin, dt_s)
+    share = s["handover"]["share"]
+    control["fast_share"] = share
+    rate_pid(p["pid"], s["pid"], rate_C, control, share, dt_s, s["demand_C"], s["fast_C"])
     observe(p["observer"], s["observer"], rate_C, dt_s)
     for k in range(3):
         s["demand_C"][k] -= s["observer"]["estimate"][k]
@@ -129,7 +144,8 @@ def _control(p, s, row, q_NC, rate_C):
     allocation = s["allocation"]
     model_chain(p["allocation"], allocation, s["meas"], nav, dt_s)
     rate_sp_C, accel_sp_C = load3(setpoint["rate_sp_C"]), load3(setpoint["accel_sp_C"])
-    allocate(p["allocation"], allocation, load3(s["demand_C"]), rate_sp_C, accel_sp_C, load3(nav["accel_C_meas"]), dt_s)
+    demand_C, fast_C, force_C = load3(s["demand_C"]), load3(s["fast_C"]), load3(nav["accel_C_meas"])
+    allocate(p["allocation"], allocation, demand_C, fast_C, share, rate_sp_C, accel_sp_C, force_C, dt_s)
     gain = authority(s["supervisor"])
     for a in range(3):
         s["torque"][a] = gain * (s["allocation"]["feedback"][a] + s["allocation"]["feedforward"][a])
@@ -303,10 +319,7 @@ def step(params, state, sense, inbox, command, row):
     health["arm"] = s["supervisor"]["arm"]
     health["fault"] = s["supervisor"]["fault"]
     if s["supervisor"]["holding"]:  # the loops ran on nothing: they start anew when samples come again
-        pid_reset(s["pid"])
-        observer_reset(s["observer"])
-        allocation_reset(s["allocation"])
-        output_reset(s["output"])
+        _loops_reset(s)
     if goal["reason"] != 0 and goal["reason"] < 64:
         limits |= 1 << goal["reason"]
     if s["arbiter"]["rate_expired"]:
@@ -318,6 +331,7 @@ def step(params, state, sense, inbox, command, row):
     if meas["imu_status"] & 1:
         limits |= 1 << Code.IMU_CLIPPED
     health["limits"] = limits
+    s["limits"] = limits
     command[0] = r["command"]
 
 

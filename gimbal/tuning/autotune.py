@@ -7,6 +7,10 @@ inertia +-30 %, mode +-20 %, 1 ms more delay). Search: CMA-ES (N. Hansen, A. Ost
 
     python -m gimbal.tuning.autotune torque --axis yaw            # prints the axis' keys for [control]
     python -m gimbal.tuning.autotune torque --axis yaw --pid      # and for [control.pid]
+    python -m gimbal.tuning.autotune torque --axis yaw --fast     # and for [control.fast], beside the rig's own loops
+
+The fast loops are held to the same at every share of them in the feedback, and may not be worse on any carrier; what
+they are to reject is what the rig's own loops left over in flight (:mod:`gimbal.tuning.flown`).
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import math
 import sys
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,15 +30,34 @@ from gimbal.config.schema import Rig
 from gimbal.frames import AXES, AXIS_INDEX
 from gimbal.kernels.filters import lowpass_coefficients, notch_coefficients, shaping_coefficients
 from gimbal.tuning.bound import GYRO, metric_response
-from gimbal.tuning.margins import HELD_TO, Margins, cases, of_loop
+from gimbal.tuning.flown import flown_densities
+from gimbal.tuning.hinges import hinges, sections
+from gimbal.tuning.margins import BLENDS, HELD_TO, cases, of_loop
 from gimbal.tuning.model import ANGLE_LEAK_S, Axis, Controller, imu_hold, response, sampled_plant, section_response
 
 Array = np.ndarray
 GOALS_URAD = {"speedflight": 60.0, "helicopter": 50.0, "camera_car": 90.0, "train_roof": 60.0, "cliff_jump": 50.0}
 MOST_ACCEL_NOISE = 4000.0  # rad/s² of feedback per rad/s of white gyro noise
 WORST_MS = 4.0  # of a case that need only be stable
+FAST_GAINS = (25.0, 240.0, 1600.0)  # attitude, rate, integral, where a rig has none yet
+FAST_WORST_MS = 8.0  # of the fast loops there: the others catch what they lose
 MOST_ATTITUDE_GAIN = 28.0  # 1/s: faster ones leave the rate loop behind when an error is large
 PID_LOWPASS_HZ = (200.0, 60.0)  # gyro, derivative
+
+
+@dataclass
+class Shaped:
+    """A controller's response in parts: the integral is common to the loops that are blended."""
+
+    shaping: Array
+    proportional: Array
+    integral: Array
+
+    def blend(self, fast: Shaped, share: float) -> Array:
+        """Acceleration demand per rate with this share of the fast loops."""
+        integral = self.integral + share * (fast.integral - self.integral)
+        own, other = self.shaping * (self.proportional + integral), fast.shaping * (fast.proportional + integral)
+        return own + share * (other - own)
 
 
 @dataclass
@@ -47,10 +71,26 @@ class Loop:
     cases: list[tuple[str, Array]]  # case, rate per wanted acceleration
     disturbance: list[tuple[Array, float]]  # angle density without feedback (rad²/Hz), goal (rad)
     late_share: float
+    beside: Shaped | None = None  # the loops that fast ones are blended with,
+    before: tuple[float, ...] = ()  # and their jitters
 
-    def weight(self) -> Array:
-        """Of the metric."""
-        return metric_response(self.f, self.rig.loop_rate_hz)
+    @cached_property
+    def plants(self) -> Array:
+        """(cases, n) of ``cases``."""
+        return np.array([G for _, G in self.cases])
+
+    @cached_property
+    def held(self) -> Array:
+        """(cases,) whether it must keep the margins."""
+        return np.array([case in HELD_TO for case, _ in self.cases])
+
+    @cached_property
+    def seen(self) -> tuple[Array, Array]:
+        """By the metric, on this grid: (carriers, n) of the disturbances times |S|², (n,) of gyro noise times |T|²."""
+        w2 = metric_response(self.f, self.rig.loop_rate_hz) ** 2
+        w2 = w2 * 0.5 * (np.diff(self.f, prepend=self.f[0]) + np.diff(self.f, append=self.f[-1]))
+        noise = 2.0 * self.axis.gyro_noise**2 / self.axis.imu_rate_hz / (2.0 * math.pi * self.f) ** 2
+        return np.array([w2 * D for D, _ in self.disturbance]), w2 * noise
 
 
 def grid(rig: Rig, name: str) -> Array:
@@ -112,28 +152,32 @@ def coefficients(rig: Rig, name: str, x: Array, pid: bool) -> list[Any]:
 
 def control_response(loop: Loop, x: Array, pid: bool) -> Array:
     """Acceleration demand per rate, positive, of gains and sections x = exp(search point)."""
+    part = shaped(loop, x, pid)
+    return part.shaping * (part.proportional + part.integral)
+
+
+def shaped(loop: Loop, x: Array, pid: bool) -> Shaped:
+    """:func:`control_response` in parts."""
     d, T = 1.0 / loop.z, 1.0 / loop.rig.loop_rate_hz
     angle = T * ((1.0 - loop.late_share) + loop.late_share * d) / (1.0 - d)
     lp: Any = 1.0
     if pid:
         lp = section_response(lowpass_coefficients(PID_LOWPASS_HZ[0], loop.rig.loop_rate_hz), loop.z)
-    demand = (x[1] + x[2] * T / (1.0 - d)) * (x[0] * angle + lp)
+    error = x[0] * angle + lp
+    demand = x[1] * error
     if pid:
         slope = (1.0 - d) / T
         demand = demand + x[3] * section_response(lowpass_coefficients(PID_LOWPASS_HZ[1], 1 / T), loop.z) * slope * lp
-    for c in coefficients(loop.rig, loop.axis.name, x, pid):
-        demand = demand * section_response(c, loop.z)
-    return demand
+    shaping = sections(coefficients(loop.rig, loop.axis.name, x, pid), loop.z)
+    return Shaped(shaping, demand, x[2] * T / (1.0 - d) * error)
 
 
 def jitters(loop: Loop, C: Array) -> list[float]:
     """RMS angle (rad) on each carrier, gyro noise included."""
-    L = C * loop.cases[0][1]
-    S2 = np.abs(1.0 / (1.0 + L)) ** 2
-    w2 = loop.weight() ** 2
-    noise = 2.0 * loop.axis.gyro_noise**2 / loop.axis.imu_rate_hz / (2.0 * math.pi * loop.f) ** 2
-    n2 = float(np.trapezoid(w2 * noise * np.abs(L / (1.0 + L)) ** 2, loop.f))
-    return [math.sqrt(float(np.trapezoid(w2 * S2 * D, loop.f)) + n2) for D, _ in loop.disturbance]
+    S2 = np.abs(1.0 / (1.0 + C * loop.cases[0][1])) ** 2
+    T2 = np.abs(1.0 - 1.0 / (1.0 + C * loop.cases[0][1])) ** 2
+    disturbance, noise = loop.seen
+    return [float(x) for x in np.sqrt(disturbance @ S2 + noise @ T2)]
 
 
 def cost(loop: Loop, point: Array, low: Array, high: Array, pid: bool) -> float:
@@ -141,26 +185,24 @@ def cost(loop: Loop, point: Array, low: Array, high: Array, pid: bool) -> float:
     outside = float(np.sum(np.maximum(0.0, point - high) + np.maximum(0.0, low - point)))
     x = np.exp(np.clip(point, low, high))
     C = control_response(loop, x, pid)
-    penalty = 5.0 * outside
-    w = 2.0 * math.pi * loop.f
-    for case, G in loop.cases:
-        L = C * G
-        turn = np.unwrap(np.angle(1.0 + L))
-        off = abs(turn[-1] - turn[0] - 1.5 * math.pi)  # three integrators and no encirclement
-        if off > 1.2:
-            penalty += 3.0 + 0.3 * off
-            continue
-        if case in HELD_TO:
-            m: Margins = of_loop(L, w, True, loop.axis.name, case)
-            penalty += 8.0 * max(0.0, math.log(m.ms / 1.985)) + 0.15 * max(0.0, 35.4 - m.phase_deg)
-            penalty += 0.4 * max(0.0, 6.06 - m.gain_db)
-        else:
-            penalty += 0.5 * max(0.0, math.log(float(np.max(1.0 / np.abs(1.0 + L))) / WORST_MS))
+    found = jitters(loop, C)
+    penalty, tried = 5.0 * outside, C[None]
+    if loop.beside is not None:
+        part = shaped(loop, x, pid)
+        tried = np.array([loop.beside.blend(part, b) for b in BLENDS[1:]])
+        penalty += sum(3.0 * max(0.0, math.log(a / b)) for a, b in zip(found, loop.before, strict=True))
+    penalty += margin_cost(loop, tried)
     S = 1.0 / (1.0 + C * loop.cases[0][1])
     loud = math.sqrt(float(np.trapezoid(np.abs(C * S) ** 2, loop.f)) / loop.f[-1])
     penalty += 1.5 * max(0.0, math.log(loud / MOST_ACCEL_NOISE))
-    miss = np.array([j / goal for j, (_, goal) in zip(jitters(loop, C), loop.disturbance, strict=True)])
+    miss = np.array([j / goal for j, (_, goal) in zip(found, loop.disturbance, strict=True)])
     return 0.5 * math.log(float(np.mean(miss**2))) + 0.25 * float(np.mean(np.log(miss))) + penalty
+
+
+def margin_cost(loop: Loop, C: Array) -> float:
+    """Hinges on the margins of the held poses and on the stability of all cases, of controllers C (m, n)."""
+    worst, steep = (WORST_MS, 0.5) if loop.beside is None else (FAST_WORST_MS, 2.0)
+    return float(hinges(C, loop.plants, loop.held, worst, steep))
 
 
 def search(f: Any, start: Array, step: float, seconds: float, seed: int, tell: Any = None) -> tuple[float, Array]:
@@ -204,15 +246,20 @@ def search(f: Any, start: Array, step: float, seconds: float, seed: int, tell: A
     return best, best_x
 
 
-def start_point(rig: Rig, name: str, pid: bool, sections: int) -> tuple[Array, Array, Array]:
-    """Logarithms of where the search starts (the rig's own loop), and its limits."""
+def start_point(rig: Rig, name: str, pid: bool, sections: int, fast: bool = False) -> tuple[Array, Array, Array]:
+    """Logarithms of where the search starts (the rig's own loop, or its fast one), and its limits."""
     k, c = AXIS_INDEX[name], rig.control
     if pid:
         x = [8.0, 25.0, 60.0, 0.01, 0.8, 0.2]
         return np.log(x), np.log([1.0, 2.0, 0.5, 1e-4, 0.05, 0.01]), np.log([80.0, 800.0, 2e4, 0.6, 1.9, 0.95])
     x = [c.attitude_gain_1_s[k], c.rate_gain_1_s[k], c.integral_gain_1_s2[k]]
-    low, high = [3.0, 10.0, 10.0], [MOST_ATTITUDE_GAIN, 8000.0, 600000.0]
     own = [s for s in c.shaping if s.axis == name]
+    if fast:
+        x = list(FAST_GAINS)
+        if c.fast is not None:
+            x = [c.fast.attitude_gain_1_s, c.fast.rate_gain_1_s, c.fast.integral_gain_1_s2]
+            own = [s for s in c.fast.shaping if s.axis == name]
+    low, high = [3.0, 10.0, 10.0], [MOST_ATTITUDE_GAIN, 8000.0, 600000.0]
     for n in range(sections):
         hz = 60.0 + 40.0 * n
         if n < len(own):
@@ -230,26 +277,39 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("rig")
     p.add_argument("--axis", choices=AXES, required=True)
     p.add_argument("--pid", action="store_true", help="a plain PID with one notch, against the whole disturbance")
+    p.add_argument("--fast", action="store_true", help="loops that take over from the rig's own, [control.fast]")
     p.add_argument("--sections", type=int, default=6)
     p.add_argument("--seconds", type=float, default=120.0)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--torque", help="npz of the disturbance densities: read if there, else written")
     a = p.parse_args(argv)
     rig = load_rig(a.rig).config
-    loop = make_loop(rig, a.axis, _kept(a.torque, rig, not a.pid))
-    start, low, high = start_point(rig, a.axis, a.pid, a.sections)
+    loop = make_loop(rig, a.axis, _kept(a.torque, rig, a.pid, a.fast))
+    start, low, high = start_point(rig, a.axis, a.pid, a.sections, a.fast)
+    if a.fast:
+        own = sum(s.axis == a.axis for s in rig.control.shaping)
+        loop.beside = shaped(loop, np.exp(start_point(rig, a.axis, False, own)[0]), False)
+        loop.before = tuple(jitters(loop, loop.beside.blend(loop.beside, 0.0)))
 
     def tell(generation: int, value: float) -> None:
         print(f"\rgeneration {generation}  cost {value:.4f} ", end="", file=sys.stderr)
 
-    best, at = search(lambda q: cost(loop, q, low, high, a.pid), start, 0.15, a.seconds, a.seed, tell)
+    fixed = start[: 3 if a.fast else 0]  # one gain for all axes: the joints' loops differ in their shaping alone
+
+    def of(q: Array) -> float:
+        return cost(loop, np.concatenate([fixed, q]), low, high, a.pid)
+
+    best, at = search(of, start[len(fixed) :], 0.15, a.seconds, a.seed, tell)
+    at = np.concatenate([fixed, at])
     x = np.exp(np.clip(at, low, high))
     C = control_response(loop, x, a.pid)
     print(f"# {rig.name} {a.axis}: cost {best:.4f} (began at {cost(loop, start, low, high, a.pid):.4f})")
     for c, j in zip(GOALS_URAD, jitters(loop, C), strict=True):
         print(f"#   {c:12s} {1e6 * j:7.1f} µrad")
     for case, G in loop.cases:
-        print("#   " + of_loop(C * G, 2.0 * math.pi * loop.f, True, a.axis, case).text())
+        for b in (1.0,) if loop.beside is None else BLENDS[1:]:
+            L = G * (C if loop.beside is None else loop.beside.blend(shaped(loop, x, False), b))
+            print("#   " + of_loop(L, 2.0 * math.pi * loop.f, True, a.axis, case, b if a.fast else 0.0).text())
     print("# attitude, rate, integral gain: " + ", ".join(f"{v:.5g}" for v in x[:3]))
     if a.pid:
         mode = rig.structure.mode_hz[AXIS_INDEX[a.axis]]
@@ -262,14 +322,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _kept(path: str | None, rig: Rig, foreseen: bool) -> dict[str, tuple[Array, Array]]:
+def _kept(path: str | None, rig: Rig, pid: bool, fast: bool) -> dict[str, tuple[Array, Array]]:
     if path:
         try:
             with np.load(path) as kept:
                 return {c: (kept["f"], kept[c]) for c in GOALS_URAD}
         except OSError:
             pass
-    found = densities(rig, foreseen)
+    found = flown_densities(rig, GOALS_URAD) if fast else densities(rig, not pid)
     if path:
         first = next(iter(found.values()))[0]
         kept_arrays: dict[str, Any] = {c: d for c, (_, d) in found.items()}

@@ -31,6 +31,7 @@ GRID = 1500
 LOWEST_HZ = 0.05
 HELD_TO = ("level", "most inertia")  # cases that must keep the limits; at other poses stable is enough
 POSES = ("level", "most inertia", "least inertia")
+BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the fast loops that are looked at
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -49,6 +50,7 @@ class Margins:
     disk_gain_db: float
     disk_phase_deg: float
     crossover_hz: float
+    blend: float = 0.0  # share of the fast loops
 
     def good(self) -> bool:
         """At least 6 dB, 35 degrees and Ms of 2 at most."""
@@ -57,10 +59,11 @@ class Margins:
 
     def text(self) -> str:
         """One line of figures."""
+        name = f"{self.axis:5s} {self.case:16s} " + (f"fast {self.blend:.2f} " if self.blend else "")
         if not self.stable:
-            return f"{self.axis:5s} {self.case:16s} unstable"
+            return name + "unstable"
         return (
-            f"{self.axis:5s} {self.case:16s} {self.gain_db:5.1f} dB {self.phase_deg:5.1f} deg {self.delay_ms:6.2f} ms "
+            f"{name}{self.gain_db:5.1f} dB {self.phase_deg:5.1f} deg {self.delay_ms:6.2f} ms "
             f"Ms {self.ms:5.2f}  disk {self.disk:.2f} ({self.disk_gain_db:.1f} dB, {self.disk_phase_deg:.0f} deg)  "
             f"crossover {self.crossover_hz:.1f} Hz"
         )
@@ -81,7 +84,7 @@ def _crossings(x: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[np.ndarray,
     return w[at] + f * (w[at + 1] - w[at]), x[at] + f * (x[at + 1] - x[at]), np.sign(y[at + 1] - y[at])
 
 
-def of_loop(L: np.ndarray, w: np.ndarray, stable: bool, axis: str, case: str) -> Margins:
+def of_loop(L: np.ndarray, w: np.ndarray, stable: bool, axis: str, case: str, blend: float = 0.0) -> Margins:
     """Margins of a return ratio L at w (rad/s), and whether its closed loop is stable at all."""
     log_gain, angle = np.log(np.abs(L)), np.unwrap(np.angle(L))
     _, at_180, _ = _crossings(log_gain, np.where(L.real < 0.0, L.imag, np.nan), w)
@@ -102,6 +105,7 @@ def of_loop(L: np.ndarray, w: np.ndarray, stable: bool, axis: str, case: str) ->
         20.0 * math.log10(reach) if disk < 2.0 else math.inf,
         math.degrees(2.0 * math.atan(0.5 * disk)),
         float(w_c[slope < 0.0][0] / (2.0 * math.pi)) if np.any(slope < 0.0) else 0.0,
+        blend,
     )
 
 
@@ -127,22 +131,30 @@ def cases(rig: Rig) -> list[tuple[str, str, Any, Any]]:
 
 
 def all_margins(rig: Rig) -> list[Margins]:
-    """Margins of every axis and case: "level", other poses, then a rig that isn't what its config says."""
+    """Margins of every axis and case: "level", other poses, then a rig that isn't what its config says.
+
+    Where there are fast loops, each at every share of BLENDS.
+    """
     from gimbal.tuning.model import Controller, loop_poles, loop_response
 
     w = 2.0 * math.pi * grid_hz(rig)
     z = np.exp(1j * w / rig.loop_rate_hz)
     out = []
     for name, case, given, real in cases(rig):
-        controller = Controller(rig, given)
-        stable = bool(np.max(np.abs(loop_poles(real, controller))) < 1.0 - 1e-9)
-        out.append(of_loop(loop_response(real, controller, z), w, stable, name, case))
+        own = Controller(rig, given)
+        for blend in BLENDS if rig.control.fast is not None else BLENDS[:1]:
+            controller = own.at(blend)
+            stable = bool(np.max(np.abs(loop_poles(real, controller))) < 1.0 - 1e-9)
+            out.append(of_loop(loop_response(real, controller, z), w, stable, name, case, blend))
     return out
 
 
 def refused(margins: list[Margins]) -> list[Margins]:
-    """Those for which a config is refused: low margins as given, or unstable at another pose."""
-    return [m for m in margins if not (m.good() if m.case in HELD_TO else m.stable or m.case not in POSES)]
+    """Those for which a config is refused: low margins as given, or unstable at another pose.
+
+    Where fast loops have a share, also unstable on a rig that isn't what its config says.
+    """
+    return [m for m in margins if not (m.good() if m.case in HELD_TO else m.stable or not (m.case in POSES or m.blend))]
 
 
 def _key(rig: Rig) -> str:

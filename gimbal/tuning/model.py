@@ -9,8 +9,10 @@ acceleration found from gyro less encoders, whose torque is nearly zero about an
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import control as ct
 import numpy as np
@@ -217,6 +219,8 @@ class Controller:
     Args:
         rig: config; an observer, filter or gain that is off there is off here.
         axis: gives the inertia the controller believes in.
+
+    ``blend`` is the share of the fast loops (``[control.fast]``) in the feedback, 0 to 1.
     """
 
     def __init__(self, rig: Rig, axis: Axis) -> None:
@@ -230,10 +234,20 @@ class Controller:
         self.p, self.i, self.d = (float(pid[name][k]) for name in ("p", "i", "d"))
         self.gyro_lp, self.d_lp = pid["gyro_lp"].copy(), pid["d_lp"].copy()
         self.sections = params["allocation"]["sections"][k].copy()
+        self.blend = 0.0
+        self.fast_attitude = self.attitude + float(pid["fast_attitude"][k])
+        self.fast_p, self.fast_i = float(pid["fast_p"][k]), float(pid["fast_i"][k])
+        self.fast_sections = params["allocation"]["fast_sections"][k].copy()
         self.observing = bool(observer["on"])
         self.observer_lp, self.observer_ticks = observer["lp"].copy(), int(observer["delay_ticks"]) + 1
         self.late_share = float(params["estimation"]["point_share"])  # of the sample before in the attitude's step
         self.imu = imu_hold(axis)
+
+    def at(self, blend: float) -> Controller:
+        """The same with another share of the fast loops."""
+        other = copy.copy(self)
+        other.blend = blend
+        return other
 
     def response(self, z: Array) -> Array:
         """Torque (N m) per measured rate (rad/s), feedback sign included, at points z."""
@@ -241,35 +255,58 @@ class Controller:
         angle = self.T * ((1.0 - self.late_share) + self.late_share * d) / (1.0 - d)
         slope = (1.0 - d) / self.T
         lp = section_response(self.gyro_lp, z)
-        error = self.attitude * angle + lp
-        demand = (self.p + self.i * self.T / (1.0 - d)) * error
-        demand = demand + self.d * section_response(self.d_lp, z) * slope * lp
+        error, quick, b = self.attitude * angle + lp, self.fast_attitude * angle + lp, self.blend
+        integral = self.T / (1.0 - d) * ((1.0 - b) * self.i * error + b * self.fast_i * quick)
+        demand = self.p * error + integral + self.d * section_response(self.d_lp, z) * slope * lp
         if self.observing:
             seen = section_response(self.observer_lp, z)
             demand = (demand + seen * slope) / (1.0 - seen * d**self.observer_ticks)
-        for c in self.sections:
-            demand = demand * section_response(c, z)
-        return -self.gain * demand * sum(b * d**n for n, b in enumerate(self.imu))
+        fast = self.fast_p * quick + integral
+        for c, quicker in zip(self.sections, self.fast_sections, strict=True):
+            demand, fast = demand * section_response(c, z), fast * section_response(quicker, z)
+        return -self.gain * ((1.0 - b) * demand + b * fast) * sum(b * d**n for n, b in enumerate(self.imu))
 
     def system(self) -> ct.StateSpace:
         """The same as a python-control state space."""
-        T = self.T
+        T, b = self.T, self.blend
         one = ct.ss([], [], [], [[1.0]], T)
         step = ct.ss([[1.0]], [[1.0]], [[T]], [[T]], T)  # T z/(z - 1)
         slope = ct.ss([[0.0]], [[1.0]], [[-1.0 / T]], [[1.0 / T]], T)
         mean = ct.ss([[0.0]], [[1.0]], [[self.late_share]], [[1.0 - self.late_share]], T)
         lp = section_system(self.gyro_lp, T)
-        error = self.attitude * (step * mean) + lp
-        demand = (self.p * one + self.i * step) * error + self.d * (section_system(self.d_lp, T) * slope * lp)
+        # angle, rate and acceleration stay one block each: twice the same integrator would be a pole of its own
+        gyro = ct.append(step * mean, lp, section_system(self.d_lp, T) * slope * lp) * _gain([[1.0], [1.0], [1.0]], T)
+        grow_angle = (1.0 - b) * self.i * self.attitude + b * self.fast_i * self.fast_attitude
+        grow = [grow_angle, (1.0 - b) * self.i + b * self.fast_i, 0.0]
+        parts = ct.append(_gain(np.eye(3), T), step) * _gain([*np.eye(3), grow], T) * gyro
+        own = [self.p * self.attitude, self.p, self.d, 1.0]
         if self.observing:
             seen = section_system(self.observer_lp, T)
-            demand = ct.feedback(one, seen * _line(self.observer_ticks, T), sign=1) * (demand + seen * slope)
-        for c in self.sections:
-            if list(c) != [1.0, 0.0, 0.0, 0.0, 0.0]:
-                demand = section_system(c, T) * demand
+            demand = _gain([own], T) * parts + seen * slope
+            demand = ct.feedback(one, seen * _line(self.observer_ticks, T), sign=1) * demand
+            demand = _in_line(self.sections, T) * demand
+        elif b == 0.0:
+            demand = _in_line(self.sections, T) * (_gain([own], T) * parts)
+        else:
+            both = _gain([own, [self.fast_p * self.fast_attitude, self.fast_p, 0.0, 1.0]], T) * parts
+            shaped = ct.append(_in_line(self.sections, T), _in_line(self.fast_sections, T)) * both
+            demand = _gain([[1.0 - b, b]], T) * shaped
         for n in range(1, len(self.imu)):
             one = one + _line(n, T)
         return -self.gain / len(self.imu) * demand * one
+
+
+def _gain(D: Any, T: float) -> ct.StateSpace:
+    return ct.ss([], [], [], D, T)
+
+
+def _in_line(sections: Array, T: float) -> ct.StateSpace:
+    """Second-order sections one after the other."""
+    out = _gain([[1.0]], T)
+    for c in sections:
+        if list(c) != [1.0, 0.0, 0.0, 0.0, 0.0]:
+            out = section_system(c, T) * out
+    return out
 
 
 def _line(n: int, T: float) -> ct.StateSpace:

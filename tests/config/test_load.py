@@ -54,7 +54,7 @@ def test_the_hash_changes_with_the_text(edited):
         (
             "shaping = [",
             "notches = [" + 9 * "{ axis = 'yaw', centre_hz = 40.0, width_hz = 5.0 }, " + "]\nshaping = [",
-            ["yaw has 12", "room for 4"],
+            ["yaw has 12", "room for 6"],
         ),
     ],
 )

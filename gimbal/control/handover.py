@@ -1,0 +1,88 @@
+"""When the feedback passes from the loops that are safe in every state to the fast ones, and back.
+
+The fast loops reject more and are stable only at about their full gain: nothing may ramp, limit or turn away what they
+ask. They get their share once the camera has been near its setpoint for a while with nothing limited, and lose it
+within a few ticks when that ends. Each loss doubles the wait for the next time, so that it can't chatter; a quiet
+share brings the wait back. Both ways are without a bump: the shaping of both runs all the time on one integral.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gimbal.faults import Code
+from gimbal.kernels.build import kernel
+from gimbal.kernels.quat import load3, norm3
+
+# limits under which what is asked is not what acts, or what is measured is in doubt
+UNWHOLE = 0
+for _code in (
+    Code.TORQUE_LIMIT,
+    Code.RATE_LIMIT,
+    Code.END_STOP,
+    Code.SINGULARITY,
+    Code.IMU_PREDICTED,
+    Code.IMU_CLIPPED,
+    Code.IMU_HOLD,
+    Code.ESTIMATOR_FALLBACK,
+    Code.MOTOR_HOT,
+    Code.SUPPLY_LOW,
+    Code.LOOP_OVERRUN,
+    Code.ARM_RAMP,
+):
+    UNWHOLE |= 1 << _code.value
+LONGEST_WAIT_S = 20.0
+FORGIVEN = 0.1  # s of wait forgotten per s of fast flight
+
+HANDOVER_PARAMS = np.dtype(
+    [
+        ("on", "u1"),
+        ("enter", "f8"),  # rad of attitude error: under it all through the wait, to pass over,
+        ("leave", "f8"),  # and beyond it: back
+        ("margin", "f8"),  # |det J| under which the joints' loops are coupled too closely
+        ("wait_s", "f8"),
+        ("rise_s", "f8"),
+        ("fall_s", "f8"),
+    ],
+    align=True,
+)
+HANDOVER_STATE = np.dtype(
+    [("fast", "u1"), ("calm_s", "f8"), ("wait_s", "f8"), ("way", "f8"), ("share", "f8")], align=True
+)
+
+
+@kernel
+def handover_reset(s):
+    """All feedback to the safe loops at once: nothing has been commanded."""
+    s["fast"] = 0
+    s["calm_s"] = 0.0
+    s["wait_s"] = 0.0
+    s["way"] = 0.0
+    s["share"] = 0.0
+
+
+@kernel
+def handover(p, s, limits, attitude_err_C, margin, dt_s):
+    """Advance ``share``, the fast loops' part of the feedback, 0 to 1, smooth.
+
+    Args:
+        limits: limit bits of the tick before.
+        attitude_err_C: rad. margin: |det J|.
+    """
+    error = norm3(load3(attitude_err_C))
+    whole = p["on"] and limits & UNWHOLE == 0 and margin > p["margin"]
+    if not (whole and error < p["leave"]):  # also where it is no number
+        if s["fast"]:
+            s["wait_s"] = min(2.0 * s["wait_s"], LONGEST_WAIT_S)
+        s["fast"] = 0
+        s["calm_s"] = 0.0
+    else:
+        s["calm_s"] = s["calm_s"] + dt_s if error < p["enter"] else 0.0
+    s["wait_s"] = max(s["wait_s"], p["wait_s"])
+    if s["fast"]:
+        s["wait_s"] -= FORGIVEN * dt_s
+    elif s["calm_s"] > s["wait_s"]:
+        s["fast"] = 1
+    step = dt_s / p["rise_s"] if s["fast"] else -dt_s / p["fall_s"]
+    s["way"] = min(max(s["way"] + step, 0.0), 1.0)
+    s["share"] = s["way"] * s["way"] * (3.0 - 2.0 * s["way"])

@@ -215,7 +215,7 @@ class PlainPid(Section):
 class Fast(Section):
     """Loops that take the feedback over while the camera is near its setpoint and nothing is limited.
 
-    One gain for all axes: a joint's loop is then the same at every pose, its own shaping and nothing of its neighbours'.
+    One gain for all axes: a joint's loop is then the same at every pose, with nothing of its neighbours' in it.
     """
 
     attitude_gain_1_s: Positive

@@ -1,6 +1,6 @@
 """A rig that isn't what its config says: flown on a carrier by the controller made for the config.
 
-    python -m gimbal.tuning.perturbed torque train_roof --seconds 60      # a row of jitter for every case
+python -m gimbal.tuning.perturbed torque train_roof --seconds 60      # a row of jitter for every case
 """
 
 from __future__ import annotations

@@ -138,8 +138,8 @@ def test_armed_in_the_wind_the_safe_loops_hold_it_until_the_ramp_is_done():
 
 def test_a_kick_that_saturates_is_caught_by_the_safe_loops():
     rig = load_rig("torque").config
-    weak = rig.model_copy(update={"limits": rig.limits.model_copy(update={"max_torque_Nm": 0.5})})
-    flight = Flight(8.0, "bench", weak, kick=(4000, 4010, [1.0, 0.0, 1.0]))
+    weak = rig.model_copy(update={"limits": rig.limits.model_copy(update={"max_torque_Nm": 0.7})})
+    flight = Flight(8.0, "bench", weak, kick=(4000, 4010, [1.2, 0.0, 1.2]))
     saturated = flight.rows["control"]["saturated"].any(axis=1)
     assert saturated[4000:4100].any() and not saturated[3000:4000].any()
     cut = 4000 + int(np.flatnonzero(saturated[4000:])[0])

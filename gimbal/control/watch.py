@@ -14,6 +14,7 @@ from gimbal.kernels.build import kernel
 
 SHOWN_NS = 1_000_000_000  # an overrun of the loop is shown this long
 CUT_TICKS = 2  # a supply below the stop voltage for this long is a cut, not one odd reading
+LEAK = 5  # one part of so many: a loop that loses more of its time than that shakes the structure
 EXCUSED = 5  # times the ticks of motion against the push, where push and motion are known not to agree
 LEAST_TORQUE = 0.3  # share of the torque left when the supply sags
 BASE_LINE = 8  # ticks of the base's rate kept, at most
@@ -22,7 +23,7 @@ JUMP_TICKS = 3  # gyro and encoders are sampled a ms apart: what one or two tick
 WATCH_PARAMS = np.dtype(
     [
         ("dt_ns", "i8"),
-        ("stall_ns", "i8"),  # a loop that stood still this long has lost the rig
+        ("stall_ns", "i8"),  # a loop that stood still this long has lost the rig; many short ones may add up to it
         ("imu_late_ns", "i8"),  # a sample older than this on arrival, or none for as long, is late
         ("imu_late_max", "i4"),  # ticks of lateness, less the good ones
         ("frozen_ticks", "i4"),
@@ -47,6 +48,7 @@ WATCH_STATE = np.dtype(
         ("t_ns", "i8"),
         ("gap_s", "f8"),  # since the tick before
         ("overrun_ns", "i8"),  # left of SHOWN_NS
+        ("lost_ns", "i8"),  # time lost, less LEAK of the time that passes
         ("imu_late", "i4"),
         ("repeats", "i4", 3),
         ("told", "f8", (3, 3)),  # angle, rate, torque of each joint, last
@@ -77,7 +79,8 @@ def _overrun(p, w, now_ns):
     w["t_ns"] = now_ns
     w["gap_s"] = 1e-9 * gap_ns
     w["overrun_ns"] = SHOWN_NS if 2 * gap_ns > 3 * p["dt_ns"] else max(w["overrun_ns"] - gap_ns, 0)
-    return gap_ns > p["stall_ns"]
+    w["lost_ns"] = max(w["lost_ns"] + gap_ns - p["dt_ns"] - gap_ns // LEAK, 0)
+    return gap_ns > p["stall_ns"] or w["lost_ns"] > p["stall_ns"]
 
 
 @kernel
@@ -211,7 +214,7 @@ def watch_base(p, w, omega_B, excused):
         omega_B: rad/s, the base's rate: the camera's by the gyro less the joints'.
         excused: an end stop jolts the joints, or the two were not read at one time.
     """
-    if excused or w["overrun_ns"] == SHOWN_NS:
+    if excused or w["overrun_ns"] > 0:  # after lost ticks the structure may ring, and the encoders sit on the motors
         w["base_seen"] = 0
     ticks = p["base_ticks"]
     row = w["base"][w["base_seen"] % ticks]

@@ -54,8 +54,16 @@ def pack_params(rig: Rig, *, start_armed: bool = False) -> np.ndarray:
         imu_C=found.imu_arm.m if found.imu_arm else rig.imu.position_m,
         **_imu_figures(rig),
     )[0]
+    walk = math.hypot(rig.gnss.pos_walk_m, rig.beacon.pos_walk_m)
     p["tracker"] = tracker_params(
-        model=rig.targeting.model, coast_s=rig.targeting.coast_s, lost_s=rig.targeting.lost_s
+        model=rig.targeting.model,
+        coast_s=rig.targeting.coast_s,
+        lost_s=rig.targeting.lost_s,
+        box_angle_rad=rig.camera.box_angle_deg * DEG,
+        box_size_m=rig.camera.box_size_m,
+        bias_h_m=walk,
+        bias_v_m=1.8 * walk,  # receivers know their height that much worse
+        bias_tau_s=min(rig.gnss.pos_walk_tau_s, rig.beacon.pos_walk_tau_s),
     )[0]
     _pack_targeting(p, rig, order)
     _pack_loops(p, rig)
@@ -120,7 +128,10 @@ def _pack_targeting(p: np.void, rig: Rig, order: np.ndarray) -> None:
     p["arbiter"]["stick"] = targeting.stick_deg_s * DEG
     p["arbiter"]["expo"] = targeting.stick_expo
     modes, camera = p["modes"], rig.camera
-    modes["accel_share"] = 0.5
+    modes["damping_track"], modes["accel_share"] = 0.5, 0.2
+    modes["slew_rate"] = targeting.slew_deg_s * DEG
+    modes["framing"]["max_spin"] = 0.6 * limits.max_rate_deg_s * DEG
+    modes["framing"]["max_spin_accel"] = 0.3 * limits.max_accel_deg_s2 * DEG
     modes["follow_window"] = [w * DEG for w in targeting.follow_window_deg]
     modes["follow_s"] = targeting.follow_s
     modes["lead_room"] = math.atan(targeting.lead_room * camera.sensor_mm[0] / camera.focal_mm)

@@ -274,13 +274,14 @@ class Targeting(Section):
     framing_right_deg: Annotated[float, Field(ge=-45, le=45)] = 0.0  # subject this far right of the centre
     framing_down_deg: Annotated[float, Field(ge=-45, le=45)] = 0.0
     bandwidth_hand_hz: Annotated[float, Field(gt=0, le=20)] = 2.5  # how hard the setpoint pursues the operator
-    bandwidth_track_hz: Annotated[float, Field(gt=0, le=20)] = 0.65  # and a goal made of fixes and boxes
+    bandwidth_track_hz: Annotated[float, Field(gt=0, le=20)] = 0.72  # and a goal made of fixes and boxes, 20 m away
     lead_room: Annotated[float, Field(ge=0, le=0.45)] = (
         0.0  # share of the picture's width ahead of the subject; 1/6: thirds
     )
     lead_s: Positive = 1.5  # how softly the lead changes sides
     horizon_bank: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the mount's bank the picture takes on; 0: level
     horizon_bank_s: Positive = 0.4
+    slew_deg_s: Annotated[float, Field(gt=0, le=180)] = 60.0  # on the way to a point, or to where a path begins
     follow_window_deg: tuple[NonNegative, NonNegative] = (3.0, 180.0)  # heading, tilt; 180: that one isn't followed
     follow_s: Positive = 0.5
     stick_deg_s: NonNegative = 1.0  # a rate beyond takes over from track, follow, point and path

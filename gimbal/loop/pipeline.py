@@ -256,12 +256,11 @@ def step(params, state, sense, inbox, command, row):
     if nav["heading_step"] != 0.0:  # north was found: what is held in N turns with it, the camera doesn't
         profile_turn(s["profile"], q_axis(2, nav["heading_step"]))
         modes_turn(s["modes"], q_axis(2, nav["heading_step"]))
+        tracker_turned(s["tracker"], q_axis(2, nav["heading_step"]))
     if s["pointing"]["snapped"]:  # control's attitude was taken anew: the camera doesn't jump after it
         profile_turn(s["profile"], load4(s["pointing"]["snap_N"]))
         modes_turn(s["modes"], load4(s["pointing"]["snap_N"]))
-
-    if nav["heading_step"] != 0.0 or s["pointing"]["snapped"]:
-        tracker_turned(s["tracker"])
+        tracker_turned(s["tracker"], load4(s["pointing"]["snap_N"]))
 
     # targeting: who asks for what, where the target will be, and a setpoint without jumps
     arbitrate(p["arbiter"], s["arbiter"], now_ns, r["inbox"])
@@ -282,7 +281,7 @@ def step(params, state, sense, inbox, command, row):
             load4(goal["q_NC_goal"]),
             load3(goal["rate_goal_C"]),
             load3(goal["accel_goal_C"]),
-            pursuit(p["modes"], goal["mode"]),
+            pursuit(p["modes"], goal["mode"], target["range_m"]),
             dt_s,
         )
     store4(setpoint["q_NC_sp"], load4(s["profile"]["q_NC_sp"]))

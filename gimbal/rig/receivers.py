@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from firmware_bridge import interface
@@ -67,10 +65,9 @@ class Receivers:
         if not row["tracking"] or row["confidence"] <= 0.0:
             return count
         wide, high = camera.sensor_mm[0] / camera.focal_mm, camera.sensor_mm[1] / camera.focal_mm
-        std = row["std_image"] * wide if row["std_image"] > 0 else math.radians(camera.box_angle_deg)
         sense["bearing_valid"][0] = 1
         sense["bearing_t_ns"][0] = row["t_ns"]
         sense["bearing_arrival_ns"][0] = row["arrival_ns"]
         sense["bearing_xy"][0] = (row["xy_image"][0] - 0.5) * wide, (row["xy_image"][1] - 0.5) * high
-        sense["bearing_std"][0] = std
+        sense["bearing_std"][0] = row["std_image"] * wide  # 0: it doesn't say
         return count

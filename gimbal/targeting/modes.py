@@ -15,22 +15,31 @@ from gimbal.faults import Code
 from gimbal.kernels.build import kernel
 from gimbal.kernels.joints import q_from_joints
 from gimbal.kernels.quat import (
+    add3,
     cross3,
+    dot3,
     load3,
     load4,
+    norm3,
+    q_axis,
     q_integrate,
     q_level,
     q_mul,
     q_rotate,
     q_unrotate,
+    q_yaw,
     scale3,
     store3,
     store4,
     sub3,
 )
 from gimbal.records import Mode, TargetSource, TargetStatus
-from gimbal.targeting.framing import banked, level_goal
-from gimbal.targeting.path import PATH_STATE, path_goal, path_record, path_start
+from gimbal.targeting.framing import FRAMING_PARAMS, FRAMING_STATE, banked, frame_goal, framing_start, framing_turn
+from gimbal.targeting.path import PATH_STATE, path_begin, path_first, path_goal, path_record, path_start
+from gimbal.targeting.slew import SLEW_STATE, angles_of, apart, slew, slew_start
+
+NEAR_M, FARTHEST = 20.0, 4.0  # m, times: the range at which bandwidth_track holds, and up to which it grows
+FAR, FAR_TRACK = 0.06, 0.35  # rad off the camera's direction: a point, a subject so far is panned to
 
 MODES_PARAMS = np.dtype(
     [
@@ -45,8 +54,11 @@ MODES_PARAMS = np.dtype(
         ("framing_right", "f8"),
         ("framing_down", "f8"),
         ("bandwidth_hand", "f8"),  # rad/s, profile pursuit for attitude goals
-        ("bandwidth_track", "f8"),  # rad/s, for goals made of fixes
-        ("accel_share", "f8"),  # of the line of sight's acceleration that is fed forward: half of it is noise
+        ("bandwidth_track", "f8"),  # rad/s, for goals made of fixes, at NEAR_M
+        ("damping_track", "f8"),  # 1 = no overshoot; less follows a swerve sooner at the same noise
+        ("accel_share", "f8"),  # of the line of sight's acceleration that is fed forward: most of it is noise
+        ("slew_rate", "f8"),  # rad/s, on the way to a point or a path's beginning
+        ("framing", FRAMING_PARAMS),
     ],
     align=True,
 )
@@ -63,6 +75,8 @@ MODES_STATE = np.dtype(
         ("lean", "f8"),  # rad, bank taken on, its rate
         ("lean_rate", "f8"),
         ("path", PATH_STATE),
+        ("framing", FRAMING_STATE),
+        ("slew", SLEW_STATE),
     ],
     align=True,
 )
@@ -80,6 +94,8 @@ def _hold(s, q):
 def modes_turn(s, q_turn):
     """As profile_turn, for the direction that is held."""
     store4(s["q_hold"], q_mul(q_turn, load4(s["q_hold"])))
+    framing_turn(s["framing"], q_turn)
+    s["slew"]["angle"][0] += q_yaw(q_turn)
 
 
 @kernel
@@ -181,22 +197,64 @@ def _lean(p, s, nav, dt_s):
 
 
 @kernel
-def _point_goal(arbiter, nav):
-    """A place on the map, from a rig that moves."""
-    d = sub3(load3(arbiter["point_N"]), load3(nav["pos_N_est"]))
-    r2 = max(d[0] * d[0] + d[1] * d[1] + d[2] * d[2], 1.0)
-    turn = scale3(cross3(load3(nav["vel_N_est"]), d), 1.0 / r2)
-    return level_goal(d, turn, (0.0, 0.0, 0.0), 0.0, 0.0)
+def _pan_to(s, u, rate_N, max_rate, dt_s):
+    """On the way to direction u, which turns at rate_N: the goal, horizon level."""
+    later = add3(u, scale3(cross3(rate_N, u), dt_s))
+    heading, tilt = _angles(u)
+    next_heading, next_tilt = _angles(later)
+    moves = (_wrap(next_heading - heading) / dt_s, (next_tilt - tilt) / dt_s, 0.0)
+    q, rate = slew(s["slew"], (heading, tilt, 0.0), moves, max_rate, dt_s)
+    framing_start(s["framing"], q)
+    return q, rate, (0.0, 0.0, 0.0)
 
 
 @kernel
-def _track_goal(p, s, arbiter, target, lead):
-    return level_goal(
-        load3(target["los_N"]),
-        load3(target["los_rate_N"]),
-        scale3(load3(target["los_acc_N"]), p["accel_share"]),
+def _point_goal(p, s, arbiter, nav, q_now, dt_s):
+    """A place on the map, from a rig that moves; from afar the camera pans and tilts there at the slew rate."""
+    d = sub3(load3(arbiter["point_N"]), load3(nav["pos_N_est"]))
+    r = max(norm3(d), 1.0)
+    u, turn = scale3(d, 1.0 / r), scale3(cross3(load3(nav["vel_N_est"]), d), 1.0 / (r * r))
+    if s["slew"]["arrived"] != 0 and apart(u, q_rotate(q_now, (1.0, 0.0, 0.0))) > FAR:
+        slew_start(s["slew"], q_now)
+    if s["slew"]["arrived"] == 0:
+        return _pan_to(s, u, turn, p["slew_rate"], dt_s)
+    return frame_goal(p["framing"], s["framing"], u, turn, (0.0, 0.0, 0.0), 0.0, 0.0, dt_s)
+
+
+@kernel
+def _path_goal(p, s, q_now, dt_s):
+    """The recorded move, after the way to where it begins."""
+    first = path_first(s["path"])
+    if s["path"]["moving"] == 0:
+        q, rate = slew(s["slew"], angles_of(first), (0.0, 0.0, 0.0), p["slew_rate"], dt_s)
+        path_begin(s["path"], s["slew"]["arrived"] != 0, q_now)
+        return q, rate
+    return path_goal(s["path"], dt_s)
+
+
+@kernel
+def _track_goal(p, s, arbiter, nav, target, q_now, lead, dt_s):
+    """The subject, framed; from afar the camera pans and tilts there. The line of sight's acceleration is fed in two
+    parts: what the geometry of the pass alone makes is known well, the subject's own is mostly noise."""
+    los, los_rate, acc = load3(target["los_N"]), load3(target["los_rate_N"]), load3(target["los_acc_N"])
+    away = apart(los, q_rotate(q_now, (1.0, 0.0, 0.0)))
+    if s["slew"]["arrived"] != 0 and away > FAR_TRACK:
+        slew_start(s["slew"], q_now)
+    elif away < FAR:
+        s["slew"]["arrived"] = 1
+    if s["slew"]["arrived"] == 0:
+        return _pan_to(s, los, los_rate, p["framing"]["max_spin"], dt_s)
+    closing = dot3(los, sub3(load3(target["vel_N"]), load3(nav["vel_N_est"])))
+    passing = scale3(los_rate, -2.0 * (1.0 - p["accel_share"]) * closing / max(target["range_m"], 1.0))
+    return frame_goal(
+        p["framing"],
+        s["framing"],
+        los,
+        los_rate,
+        add3(passing, scale3(acc, p["accel_share"])),
         p["framing_right"] + arbiter["trim"][0] + lead,
         p["framing_down"] + arbiter["trim"][1],
+        dt_s,
     )
 
 
@@ -211,6 +269,10 @@ def choose_goal(p, s, arbiter, nav, target, q_now, dt_s, goal):
         _hold(s, q_now)
         _start_follow(s, nav, q_now)
         path_start(s["path"], arbiter["path_speed"])
+        framing_start(s["framing"], q_mul(q_now, q_axis(0, -s["lean"])))
+        slew_start(s["slew"], q_now)
+        if mode == Mode.TRACK and apart(load3(target["los_N"]), q_rotate(q_now, (1.0, 0.0, 0.0))) < FAR_TRACK:
+            s["slew"]["arrived"] = 1
     path_record(s["path"], arbiter["path_verb"], q_now, dt_s)
     s["mode"] = mode
     s["reason"] = reason
@@ -224,15 +286,15 @@ def choose_goal(p, s, arbiter, nav, target, q_now, dt_s, goal):
     lead = _lead(p, s, target, dt_s) if target["status"] != TargetStatus.NONE else 0.0
     _lean(p, s, nav, dt_s)
     if mode == Mode.TRACK:
-        q, rate, accel = _track_goal(p, s, arbiter, target, lead)
+        q, rate, accel = _track_goal(p, s, arbiter, nav, target, q_now, lead, dt_s)
         q, rate = banked(q, rate, s["lean"], s["lean_rate"])
     elif mode == Mode.POINT:
-        q, rate, accel = _point_goal(arbiter, nav)
+        q, rate, accel = _point_goal(p, s, arbiter, nav, q_now, dt_s)
     elif mode == Mode.FOLLOW:
         q, rate = _follow(p, s, nav, dt_s)
         q, rate = banked(q, rate, s["lean"], s["lean_rate"])
     elif mode == Mode.PATH:
-        q, rate = path_goal(s["path"], q_now, dt_s)
+        q, rate = _path_goal(p, s, q_now, dt_s)
     elif mode == Mode.STOW or mode == Mode.HOME:
         joints = load3(p["stow"]) if mode == Mode.STOW else (0.0, 0.0, 0.0)
         goal["joint_space"] = 1
@@ -251,6 +313,11 @@ def choose_goal(p, s, arbiter, nav, target, q_now, dt_s, goal):
 
 
 @kernel
-def pursuit(p, mode):
-    """How hard the profile pursues this mode's goal, rad/s."""
-    return p["bandwidth_track"] if mode == Mode.TRACK else p["bandwidth_hand"]
+def pursuit(p, mode, range_m):
+    """How hard the profile pursues this mode's goal, rad/s, and how well damped.
+
+    What is noise in metres is less of an angle from afar: there the setpoint follows harder at the same twitching.
+    """
+    if mode == Mode.TRACK:
+        return p["bandwidth_track"] * math.sqrt(min(max(range_m / NEAR_M, 1.0), FARTHEST)), p["damping_track"]
+    return p["bandwidth_hand"], 1.0

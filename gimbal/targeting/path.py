@@ -57,13 +57,21 @@ def path_start(s, speed):
 
 
 @kernel
-def path_goal(s, q_now, dt_s):
-    """(q_NC, rate in C) of the move now; time runs once the setpoint is at its start."""
-    first = load4(s["q_NC"][0])
-    if s["moving"] == 0:
-        if norm3(q_log(q_mul(q_conj(q_now), first))) > NEAR:
-            return first, (0.0, 0.0, 0.0)
+def path_first(s):
+    """The attitude at which the move begins."""
+    return load4(s["q_NC"][0])
+
+
+@kernel
+def path_begin(s, arrived, q_now):
+    """Time runs once the goal has arrived at the first attitude and the setpoint with it."""
+    if arrived and norm3(q_log(q_mul(q_conj(q_now), load4(s["q_NC"][0])))) < NEAR:
         s["moving"] = 1
+
+
+@kernel
+def path_goal(s, dt_s):
+    """(q_NC, rate in C) of the move now."""
     s["t"] += s["speed"] * dt_s
     place = s["t"] / STEP_S
     k = int(math.floor(place))

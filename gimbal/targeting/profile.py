@@ -48,10 +48,10 @@ def _clip_norm(v, limit):
 
 
 @kernel
-def profile(p, s, q_goal, rate_goal_C, accel_goal_C, bandwidth, dt_s):
+def profile(p, s, q_goal, rate_goal_C, accel_goal_C, pursuit, dt_s):
     """Advance the setpoint by dt_s towards q_goal (q_NC), which turns at rate_goal_C and accel_goal_C (goal's axes).
 
-    ``bandwidth`` (rad/s) is how hard it pursues: low for noisy goals, high for the operator's hand.
+    ``pursuit`` is how hard it follows, rad/s (low for noisy goals, high for the operator's hand), and its damping.
     """
     q = load4(s["q_NC_sp"])
     rate = load3(s["rate_C"])
@@ -60,13 +60,14 @@ def profile(p, s, q_goal, rate_goal_C, accel_goal_C, bandwidth, dt_s):
     want = q_rotate(q_err, rate_goal_C)  # the goal's rate in the setpoint's axes
     err = (err[0] - dt_s * want[0], err[1] - dt_s * want[1], err[2] - dt_s * want[2])  # the goal is of this step's end
     e = norm3(err)
-    # pursue at bandwidth/2, but never faster than can be braked at half the acceleration limit
-    speed = min(0.5 * bandwidth * e, math.sqrt(p["max_accel"] * e))
+    bandwidth, damping = pursuit
+    # pursue the error, but never faster than can be braked at half the acceleration limit
+    speed = min(0.5 * bandwidth / damping * e, math.sqrt(p["max_accel"] * e))
     if e > 1e-12:
         k = speed / e
         want = (want[0] + k * err[0], want[1] + k * err[1], want[2] + k * err[2])
     want, limited = _clip_norm(want, p["max_rate"])
-    k = 2.0 * bandwidth
+    k = 2.0 * bandwidth * damping
     ahead = q_rotate(q_err, accel_goal_C)
     accel = (
         k * (want[0] - rate[0]) + ahead[0],

@@ -127,6 +127,7 @@ class TargetTracker:
         self._state = np.zeros(1, TRACKER_STATE)
         tracker_reset(self._params, self._state)
         self._m = np.zeros(_IN)
+        self._box_m = float(self._params["box_size_m"][0])
         self._sources: dict[str, float] = {}
 
     def add_fix(
@@ -172,8 +173,9 @@ class TargetTracker:
         camera_pos_std_m: float = 0.0,
         source: str = "camera",
     ) -> Status:
-        """Take in one camera bearing: unit vector camera to subject in N, its error (rad, 1 sigma each way), and
-        where the camera was (m). Returns what became of it; before the first fix it is GATED."""
+        """Take in one camera bearing: unit vector camera to subject in N, its error (rad, 1 sigma each way; the jitter
+        of a box's centre on the subject, ``box_size_m``, comes on top), and where the camera was (m). Returns what
+        became of it; before the first fix it is GATED."""
         m = self._m
         m[0] = BEARING
         m[1] = self._source(source)
@@ -183,7 +185,7 @@ class TargetTracker:
         m[5:8] = los_N
         m[8:11] = 0.0
         m[11] = std_rad
-        m[12] = camera_pos_std_m
+        m[12] = math.hypot(camera_pos_std_m, self._box_m)
         m[13:16] = camera_pos_N
         return _STATUS[add_packed(self._params, self._state, m)]
 

@@ -110,8 +110,7 @@ def take_bearing(p, f, m):
     n1 = cross3(z, (0.0, 0.0, 1.0) if abs(z[2]) < 0.9 else (1.0, 0.0, 0.0))
     n1 = scale3(n1, 1.0 / norm3(n1))
     n2 = cross3(z, n1)
-    blur = (p["box_size_m"] ** 2 + m["std"][1] ** 2) / (r * r)
-    variance = max(m["std"][0], p["bearing_floor_rad"]) ** 2 + blur
+    variance = max(m["std"][0], p["bearing_floor_rad"]) ** 2 + (m["std"][1] / r) ** 2
     row, c1, c2 = f["row"], f["gain1"], f["gain2"]
     s11 = bearing_row(f, n1, u, r, delay, row, c1) + variance
     s22 = bearing_row(f, n2, u, r, delay, row, c2) + variance

@@ -60,7 +60,7 @@ MEASUREMENT = np.dtype(
         ("has_vel", "i4"),
         ("decision", "i4"),  # Status
         ("z", "f8", 6),  # fix: position, velocity; bearing: unit vector in N, 0
-        ("std", "f8", 3),  # fix: m, m/s, 0; bearing: rad, camera position m, heading of its attitude rad
+        ("std", "f8", 3),  # fix: m, m/s, 0; bearing: rad, m at the subject or camera, heading of its attitude rad
         ("camera_N", "f8", 3),
     ],
     align=True,
@@ -197,7 +197,8 @@ PARAMETERS: dict[str, tuple[float, str]] = {
     "tau_plain_s": (1.0, "s, Singer's correlation in the mean, where the velocity frame can't be used"),
     "trust_speed": (15.0, "velocity frame fades where the velocity's error exceeds the speed over this"),
     "rig_pos_std_m": (0.15, "m, noise of the rig's own position; its slow error is in the bias"),
-    "box_size_m": (0.25, "m, jitter of a box's centre on the subject"),
+    "box_angle_rad": (0.0014, "rad, a box's noise where its source doesn't state it,"),
+    "box_size_m": (0.25, "m, and on top of it the jitter of its centre on the subject"),
     "bearing_floor_rad": (0.0005, "rad"),
     # biases
     "bias_h_m": (1.2, "m, beacon against rig, horizontal, 1 sigma"),

@@ -21,12 +21,14 @@ from gimbal.kernels.quat import (
     q_rotate,
     scale3,
     store3,
+    store4,
     sub3,
 )
 from gimbal.targeting.track_bearing import turned
 from gimbal.targeting.track_history import admit, run
 from gimbal.targeting.track_predict import predict
 from gimbal.targeting.track_records import (
+    CHECKPOINTS,
     POSES,
     TRACKER_PARAMS,
     TRACKER_STATE,
@@ -64,9 +66,28 @@ def remember_pose(s, nav, q_NC, t):
 
 
 @kernel
-def tracker_turned(s):
-    """The attitude that control holds against jumped (north was found): bearings on their way can't be turned."""
-    s["pose_n"] = 0
+def _shift_heading(f, angle):
+    if f["n"] > 12:
+        f["x"][16] += angle
+
+
+@kernel
+def tracker_turned(s, q_turn):
+    """The N of control's attitude was turned by q_turn: kept poses, bearings and the heading error turn with it, so
+    that the line of sight stays where the camera looks."""
+    angle = q_log(q_turn)[2]
+    for k in range(s["pose_n"]):
+        store4(s["pose"][k]["q_NC"], q_mul(q_turn, load4(s["pose"][k]["q_NC"])))
+    for k in range(s["n"]):
+        m = s["measurement"][s["order"][k]]
+        if m["kind"] == BEARING:
+            z = q_rotate(q_turn, (m["z"][0], m["z"][1], m["z"][2]))
+            for i in range(3):
+                m["z"][i] = z[i]
+    for k in range(CHECKPOINTS):
+        _shift_heading(s["checkpoint"][k], angle)
+    _shift_heading(s["work"], angle)
+    _shift_heading(s["served"], angle)
 
 
 @kernel
@@ -129,7 +150,9 @@ def bearing_waits(p, s, sense, nav, q_NC, nav_t):
         m["camera_N"][i] = camera_N[i]
     apart = q_log(q_mul(load4(nav["q_NC_est"]), q_conj(q_NC)))
     tilt2 = nav["tilt_std"] ** 2 + 0.5 * (apart[0] ** 2 + apart[1] ** 2)
-    m["std"][0], m["std"][1] = math.sqrt(sense["bearing_std"] ** 2 + tilt2), p["rig_pos_std_m"]
+    stated = sense["bearing_std"]  # of the whole box; where nothing is stated the rig file's angle and size hold
+    angle, size = (stated, 0.0) if stated > 0.0 else (p["box_angle_rad"], p["box_size_m"])
+    m["std"][0], m["std"][1] = math.sqrt(angle**2 + tilt2), math.sqrt(p["rig_pos_std_m"] ** 2 + size**2)
     m["std"][2] = math.sqrt(nav["heading_std"] ** 2 + apart[2] ** 2)
     if nav["heading_valid"] == 0 or not found:
         m["t"] = -1e9  # no attitude kept for its time: too late to be of use

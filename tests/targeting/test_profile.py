@@ -20,14 +20,14 @@ def p():
     return p[0]
 
 
-def follow(p, goal_at, seconds, bandwidth=15.0, start=LEVEL, accel_at=lambda t: (0.0, 0.0, 0.0)):
+def follow(p, goal_at, seconds, bandwidth=15.0, start=LEVEL, damping=1.0, accel_at=lambda t: (0.0, 0.0, 0.0)):
     """Setpoint attitude, rate, acceleration (n, ...) for goal_at(t) -> (q, rate_C)."""
     s = np.zeros(1, PROFILE_STATE)[0]
     profile_reset(s, start, (0.0, 0.0, 0.0))
     out = []
     for k in range(round(seconds / DT)):
         q, rate = goal_at((k + 1) * DT)
-        profile(p, s, q, rate, accel_at(k * DT), bandwidth, DT)
+        profile(p, s, q, rate, accel_at(k * DT), (bandwidth, damping), DT)
         out.append((s["q_NC_sp"].copy(), s["rate_C"].copy(), s["accel_C"].copy()))
     return [np.array(x) for x in zip(*out, strict=True)]
 

@@ -14,6 +14,8 @@ import numpy as np
 from gimbal.kernels.build import kernel
 from gimbal.kernels.quat import load3, load4, norm3, q_conj, q_integrate, q_log, q_mul, q_rotate, store3, store4
 
+LARGE = 0.1  # rad: an error so large is met critically damped
+
 PROFILE_PARAMS = np.dtype(
     [("max_rate", "f8"), ("max_accel", "f8"), ("max_jerk", "f8"), ("bandwidth", "f8")],  # rad/s, ², ³; rad/s
     align=True,
@@ -61,6 +63,7 @@ def profile(p, s, q_goal, rate_goal_C, accel_goal_C, pursuit, dt_s):
     err = (err[0] - dt_s * want[0], err[1] - dt_s * want[1], err[2] - dt_s * want[2])  # the goal is of this step's end
     e = norm3(err)
     bandwidth, damping = pursuit
+    damping += max(1.0 - damping, 0.0) * min(e / LARGE, 1.0)  # a jump is met without ringing
     # pursue the error, but never faster than can be braked at half the acceleration limit
     speed = min(0.5 * bandwidth / damping * e, math.sqrt(p["max_accel"] * e))
     if e > 1e-12:

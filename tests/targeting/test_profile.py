@@ -65,6 +65,14 @@ def test_a_goal_that_speeds_up_is_followed_closer_with_its_acceleration_known(p)
     assert left[1] < 0.02 * left[0]
 
 
+def test_low_damping_meets_a_jump_without_ringing(p):
+    goal = q_axis(2, 20 * DEG)
+    q, _, _ = follow(p, lambda t: (goal, (0.0, 0.0, 0.0)), 4.0, bandwidth=5.0, damping=0.5)
+    past = max(angle_to(x, LEVEL) for x in q[::10]) - 20 * DEG
+    assert 0.0 < past < 1.5 * DEG  # of 20; a damping of a half all through would go 3.3 past
+    assert angle_to(q[-1], goal) < 0.01 * DEG
+
+
 def test_a_goal_that_turns_steadily_is_followed_without_lag(p):
     rate = 40 * DEG
     q, w, _ = follow(p, lambda t: (q_axis(2, rate * t), (0.0, 0.0, rate)), 4.0, bandwidth=8.0)

@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 
 from gimbal.ctl import Client
+from gimbal.daemon import instance
 from gimbal.loop.realtime import die_with_parent
 from gimbal.records import Arm
 from gimbal.telemetry.reader import open_log
+from gimbal.telemetry.ring import RingReader
 
 REPO = Path(__file__).resolve().parents[1]
 PATIENCE_S = 20.0  # for anything to happen on a machine that stalls; not a time that is tested
@@ -74,6 +76,10 @@ class Place:
         """Run one command to its end."""
         command = [sys.executable, "-m", "gimbal", *words]
         return subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=seconds)
+
+    def reader(self, name: str) -> RingReader:
+        """On a ring of the running daemon: "tick", or the plant's "truth"."""
+        return RingReader(instance.segment_of_socket(self.folder / f"{self.name}.sock", name))
 
     def remove(self) -> None:
         """End whatever a test has left running, then the folder."""

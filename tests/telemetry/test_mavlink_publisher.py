@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from firmware_bridge.angles import multiply, quat_of
+from firmware_bridge.angles import body_rates, multiply, quat_of
 from firmware_bridge.errors import PortError
 from firmware_bridge.mavlink_records import Request
 from gimbal.config.load import load_rig
@@ -53,7 +53,14 @@ def test_requests_become_commands_of_the_control_socket(row):
     sent: list[dict] = []
     carrier, now = publisher.Carrier(sent.append), row[0]
     carrier.carry_out(Request(1, "rate", 0, rate_C=(0.0, math.radians(5), -100.0)), now)
-    assert sent.pop() == {"verb": "rate", "rate_deg_s": [0.0, pytest.approx(5.0), -1000.0]}
+    assert sent == [{"verb": "mode", "mode": "rate"},
+                    {"verb": "rate", "rate_deg_s": [1000.0, pytest.approx(5.0), -1000.0]}]  # fmt: skip
+    sent.clear()
+    carrier.carry_out(Request(1, "rate", 0, rate_C=(0.0, math.radians(5), 0.0)), now)
+    (one,) = sent  # the mode is set already; with the camera's bank a tilt turns a little about the vertical
+    turn = math.radians(5) * math.sin(0.05) / math.cos(0.3)
+    assert one == {"verb": "rate", "rate_deg_s": pytest.approx([-math.degrees(turn) * math.sin(0.3), 5.0, 0.0])}
+    sent.clear()
     q = quat_of((0.0, -0.4, 0.9))
     carrier.carry_out(Request(1, "attitude", 0, q=q), now)
     assert [one["verb"] for one in sent] == ["point", "mode"] and sent[1]["mode"] == "point"
@@ -92,7 +99,14 @@ def test_a_yaw_against_the_carrier_is_asked_for_anew_as_it_turns(row, monkeypatc
     carrier.carry_out(Request(1, "rate", 0), now)
     clock[0] += 1.0
     carrier.keep_following(now)
-    assert len(sent) == 3  # something else was asked for since
+    assert sent[2:] == [{"verb": "mode", "mode": "rate"}, {"verb": "rate", "rate_deg_s": [0.0, 0.0, 0.0]}]
+
+
+def test_rates_leave_the_horizon_to_the_loop():
+    """A pan of a camera that looks down has a part along its own axis: none of it is bank."""
+    for euler in ((0.0, -0.6, 1.0), (0.1, 0.4, -2.0), (0.0, 0.0, 0.0)):
+        sent = publisher.level_rates(quat_of(euler), body_rates(euler, (0.05, 0.2, -0.4)))
+        assert sent == pytest.approx((0.05, *body_rates(euler, (0.05, 0.2, -0.4))[1:]))
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,15 @@ def view_of(row: Any, origin: tuple[float, float, float] | None) -> GimbalView:
         bool(nav["heading_valid"]), int(health["arm"]) == Arm.ARMED, failure, place)  # fmt: skip
 
 
+def level_rates(q_NC: Sequence[float], rate_C: Sequence[float]) -> tuple[float, float, float]:
+    """What the loop's mode rate takes: it keeps the horizon by itself, so roll is the bank's own rate, without the part
+    that a turn about the vertical has along a camera that looks up or down."""
+    x, y, z = rate_C
+    roll, pitch, _ = euler_of(q_NC)
+    turn = (y * math.sin(roll) + z * math.cos(roll)) / max(math.cos(pitch), 0.05)
+    return x + turn * math.sin(pitch), y, z
+
+
 class Carrier:
     """Requests of the MAVLink side carried to the daemon. ``send`` takes a request of the control socket."""
 
@@ -75,8 +84,11 @@ class Carrier:
         self._follow = request if request.verb == "attitude" and request.yaw_frame == "vehicle" else None
         self._follow_s = time.monotonic()
         if request.verb == "rate":
-            degrees = [max(-MAX_RATE_DEG_S, min(MAX_RATE_DEG_S, w / DEG)) for w in request.rate_C]
-            self._mode = Mode.RATE
+            rates = level_rates(row["nav"]["q_NC_est"].tolist(), request.rate_C)
+            degrees = [max(-MAX_RATE_DEG_S, min(MAX_RATE_DEG_S, w / DEG)) for w in rates]
+            if self._mode != Mode.RATE:  # else the loop takes it for a stick: over for a while, and not below its least
+                self._mode = Mode.RATE
+                self._send({"verb": "mode", "mode": "rate"})
             self._send({"verb": "rate", "rate_deg_s": degrees})
         elif request.verb == "attitude":
             self._look_along(self._towards(request, row), row)

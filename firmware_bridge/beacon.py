@@ -41,7 +41,8 @@ class BeaconGate:
 
     def __init__(self, max_speed_m_s: float, slack_m: float = 50.0, hold_s: float = 10.0,
                  max_accel_m_s2: float = math.inf) -> None:  # fmt: skip
-        """slack_m: jump that a receiver may make. hold_s: after so long without a good fix any is taken.
+        """slack_m: jump that a receiver may make. hold_s: after so long without a good fix any is taken;
+        sooner where two in a row disprove the last.
 
         max_accel_m_s2: also hold each velocity against the way since the last fix, for protocols without a checksum.
         """
@@ -51,6 +52,9 @@ class BeaconGate:
 
     def reset(self) -> None:
         self._last: Place | None = None
+        self._before: Place | None = None  # the one that the last followed
+        self._alone = True  # nothing has followed the last yet: it may be a false one
+        self._aside: Place | None = None  # the newest that should have and did not
         self._other: Place | None = None
         self._others = 0
         self.two_senders = False
@@ -62,16 +66,38 @@ class BeaconGate:
             self.reset()
             self._last = place
             return Verdict.GOOD
-        dt_s = (place.t_ns - last.t_ns) * 1e-9
-        near = math.dist((0, 0, 0), place.offset_N(last)) <= self.max_speed_m_s * abs(dt_s) + self.slack_m
+        near = self._near(place, last)
+        if near and self._follows(place, last, vel_N):
+            self._take(place, last)
+            return Verdict.GOOD
+        if self._alone and place.t_ns != last.t_ns and self._disproves_last(place, vel_N):
+            return Verdict.GOOD
         if not near:
             return self._impossible(place)
-        if dt_s <= 0:
-            return Verdict.REPEATED
-        if vel_N is not None and not self._led_here(place, last, vel_N, dt_s):
-            return Verdict.IMPOSSIBLE
-        self._last = place
-        return Verdict.GOOD
+        return Verdict.REPEATED if place.t_ns <= last.t_ns else Verdict.IMPOSSIBLE
+
+    def _disproves_last(self, place: Place, vel_N: Sequence[float] | None) -> bool:
+        """Two in a row that go on from each other and from what was before: the one fix between was false (an 8-bit sum
+        lets one damaged sentence in 256 through)."""
+        aside, before = self._aside, self._before
+        self._aside = place
+        if aside is None or not (self._near(place, aside) and self._follows(place, aside, vel_N)):
+            return False
+        if before is not None and not (self._near(place, before) and self._follows(place, before, vel_N)):
+            return False
+        self._take(place, aside)
+        return True
+
+    def _take(self, place: Place, before: Place) -> None:
+        self._last, self._before, self._alone, self._aside = place, before, True, None
+
+    def _near(self, place: Place, other: Place) -> bool:
+        dt_s = abs(place.t_ns - other.t_ns) * 1e-9
+        return math.dist((0, 0, 0), place.offset_N(other)) <= self.max_speed_m_s * dt_s + self.slack_m
+
+    def _follows(self, place: Place, last: Place, vel_N: Sequence[float] | None) -> bool:
+        dt_s = (place.t_ns - last.t_ns) * 1e-9
+        return dt_s > 0 and (vel_N is None or self._led_here(place, last, vel_N, dt_s))
 
     def _led_here(self, place: Place, last: Place, vel_N: Sequence[float], dt_s: float) -> bool:
         limit = 3.0 + self.max_accel_m_s2 * dt_s
@@ -82,8 +108,7 @@ class BeaconGate:
         other, self._other = self._other, place
         if other is None:
             return Verdict.IMPOSSIBLE
-        dt_s = abs(place.t_ns - other.t_ns) * 1e-9
-        if math.dist((0, 0, 0), place.offset_N(other)) > self.max_speed_m_s * dt_s + self.slack_m:
+        if not self._near(place, other):
             self._others = 0
             return Verdict.IMPOSSIBLE
         self._others += 1

@@ -42,14 +42,21 @@ def crc8_97(data: bytes, crc: int = 0) -> int:
 
 def xor8(data: bytes) -> int:
     """XOR of all bytes: NMEA and its kin, ODrive ASCII."""
-    # One xor of a big integer's halves at a time: log2(n) steps instead of n.
-    value, bits = int.from_bytes(data, "little"), 8
-    while bits < 8 * len(data):
-        bits *= 2
-    while bits > 8:
-        bits //= 2
-        value = (value >> bits) ^ (value & ((1 << bits) - 1))
-    return value
+    # A big integer is folded upon itself: its lowest byte then holds the xor of all, log2(n) steps instead of n.
+    value = int.from_bytes(data, "little")
+    n = len(data)
+    if n > 32:
+        bits = 256
+        while bits < 8 * n:
+            bits *= 2
+        while bits > 256:
+            bits //= 2
+            value ^= value >> bits
+    value ^= value >> 128
+    value ^= value >> 64
+    value ^= value >> 32
+    value ^= value >> 16
+    return (value ^ value >> 8) & 0xFF
 
 
 def fletcher8(data: bytes) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import datetime
 import math
 from typing import NamedTuple
 
-from firmware_bridge.framing import LineFramer, xor8
+from firmware_bridge.framing import xor8
 
 MAX_LINE = 128  # the standard says 82; receivers with high precision send more
 KNOT_M_S = 1852 / 3600
@@ -36,28 +36,39 @@ def read(line: bytes) -> list[str] | None:
 
 
 class NmeaFramer:
-    """Sentences with right checksums as lists of fields; the rest is counted."""
+    """Sentences with right checksums as lists of fields; the rest is counted.
+
+    A sentence begins at the last dollar of its line, however long what comes before it is: the first one after garbage
+    without a line's end is found too.
+    """
 
     def __init__(self) -> None:
         self.bad_crc = self.garbage_bytes = 0
-        self._lines = LineFramer(MAX_LINE)
+        self._tail = b""
 
     def feed(self, data: bytes) -> list[list[str]]:
-        before = self._lines.garbage_bytes
+        lines = (self._tail + data).replace(b"\r", b"\n").split(b"\n")
+        self._tail = self._begun(lines.pop())
         found = []
-        for line in self._lines.feed(data):
-            words = read(line)
+        for line in lines:
+            begun = self._begun(line)
+            words = read(begun) if begun else None
             if words is not None:
                 found.append(words)
-                self.garbage_bytes += line.rfind(b"$")
-                continue
-            self.bad_crc += b"$" in line and b"*" in line
-            self.garbage_bytes += len(line)
-        self.garbage_bytes += self._lines.garbage_bytes - before
+            elif begun:
+                self.bad_crc += b"*" in begun
+                self.garbage_bytes += len(begun)
         return found
 
+    def _begun(self, line: bytes) -> bytes:
+        """From the last dollar on, where that may still be a sentence; the rest counts as garbage."""
+        start = line.rfind(b"$")
+        kept = line[start:] if start >= 0 and len(line) - start <= MAX_LINE else b""
+        self.garbage_bytes += len(line) - len(kept)
+        return kept
+
     def reset(self) -> None:
-        self._lines.reset()
+        self._tail = b""
 
 
 class Gga(NamedTuple):

@@ -147,7 +147,7 @@ class Odrive(LineMotor):
         if self.restarted:
             return int(Status.REBOOTED)
         self.armed = True
-        self._running = [False] * self.n_axes
+        self._running, self._doubted = [False] * self.n_axes, [False] * self.n_axes
         data = self.codec._line(b"sc") + self._guard()
         for axis in range(self.n_axes):
             values = self.codec.values[axis]
@@ -220,7 +220,7 @@ class Odrive(LineMotor):
         codec = self.codec
         codec.active_mode[axis] = int(mode)
         if mode and not self._running[axis]:
-            self._running[axis] = True
+            self._running[axis], self._doubted[axis] = True, False
             text += codec.request_state(axis, CLOSED_LOOP)  # after its input, so that it starts from there
         elif not mode and self._running[axis]:
             self._running[axis] = False
@@ -271,10 +271,11 @@ class Odrive(LineMotor):
         filled = self.codec.feed(data, feedback, min(self._asked_ns + self._delay_ns, transport.arrival_ns))
         if self.armed and not self._guarded:
             self._check_settings()
-        for axis in range(self.n_axes):
-            if self._running[axis]:
-                self._look_for_restart(axis)
-        if filled and self.restarted:
+        if not filled:  # what came was the answer to another question than for position
+            for axis in range(self.n_axes):
+                if self._running[axis]:
+                    self._look_for_restart(axis)
+        elif self.restarted:
             feedback["fault"], feedback["mode"] = _NOT_READY, -1
         return filled
 

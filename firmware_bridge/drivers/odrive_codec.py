@@ -14,10 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from firmware_bridge.framing import xor8
-from firmware_bridge.interface import Counters
+from firmware_bridge.interface import Counters, FeedbackWriter
 
 TURN = 2 * math.pi
-_BIG = 1e6
+_BIG, _ABSURD = 1e6, 1e12
 _MAX_LINE = 256
 IDLE, CLOSED_LOOP = 1, 8
 WATCHDOG_EXPIRED, NOT_READY = 0x10000, 0x10001  # BridgeFault
@@ -35,6 +35,7 @@ PROPERTIES = {
 }
 _WATCHDOG_BIT = (0x800, 0x1000000)
 _FEEDBACK = "feedback"
+_CHECKS = {b"%d" % value: value for value in range(256)}  # as they are written, without leading zeros
 
 
 def line(text: bytes, checksum: bool) -> bytes:
@@ -48,9 +49,7 @@ def read_line(data: bytes, checksum: bool) -> bytes | None:
     text, star, check = data.rpartition(b"*")
     if not star:
         return None if checksum else data
-    if not check.isdigit() or len(check) > 3 or b"%d" % xor8(text) != check:
-        return None
-    return text
+    return text if _CHECKS.get(check) == xor8(text) else None
 
 
 class OdriveCodec:
@@ -65,6 +64,7 @@ class OdriveCodec:
         self.texts: list[bytes] = []  # lines that are no numbers, newest last, at most eight
         self.active_mode = [0] * n  # as commanded
         self._tail = b""
+        self._put = FeedbackWriter().put
         self._feedback_lines = [line(b"f %d" % i, checksum) for i in self.ids]
         self._feed_lines = [line(b"u %d" % i, checksum) for i in self.ids]
         self._make_queries()
@@ -118,15 +118,24 @@ class OdriveCodec:
 
     def feed(self, data: bytes, feedback: np.ndarray, t_ns: int) -> int:
         """Take bytes; fill ``feedback`` where position and velocity came, dated t_ns; returns how many."""
-        lines = (self._tail + data).replace(b"\r", b"\n").split(b"\n")
+        end = len(data) - 2
+        if not self._tail and data.find(b"\r") == end > 0 and data.find(b"\n") == end + 1:  # one whole line, as usual
+            return self._reply(data[:end], feedback, t_ns)
+        lines = (self._tail + data).split(b"\n")
         tail = lines.pop()
+        if b"\r" in tail:  # a line that lost its LF
+            *more, tail = tail.split(b"\r")
+            lines += more
         if len(tail) > _MAX_LINE:
             self.counters.garbage_bytes += len(tail)
             tail = b"\xff"
         self._tail = tail
         filled = 0
         for text in lines:
-            if text:
+            text = text.strip(b"\r")
+            if b"\r" in text:
+                filled += sum(self._reply(part, feedback, t_ns) for part in text.split(b"\r") if part)
+            elif text:
                 filled += self._reply(text, feedback, t_ns)
         return filled
 
@@ -142,7 +151,7 @@ class OdriveCodec:
                 self.counters.garbage_bytes += len(data)
             return 0
         try:
-            numbers = [float(word) for word in text.split(b" ")]
+            numbers = list(map(float, text.decode("latin1").split(" ")))  # float() reads str faster than bytes
         except ValueError:
             return self._words(text)
         pending = self.pending
@@ -150,14 +159,15 @@ class OdriveCodec:
             self.counters.unknown_frames += 1
             return 0
         self.pending = None
-        if not all(-1e12 < number < 1e12 for number in numbers):
+        kind, axis = pending
+        first, last = numbers[0], numbers[-1]
+        if not (-_ABSURD < first < _ABSURD and -_ABSURD < last < _ABSURD):
             self.counters.bad_values += 1
             return 0
-        kind, axis = pending
         if kind != _FEEDBACK:
-            self.values[axis][kind] = numbers[0]
+            self.values[axis][kind] = first
             return 0
-        self._fill(axis, numbers[0] * TURN, numbers[1] * TURN, feedback, t_ns)
+        self._fill(axis, first * TURN, last * TURN, feedback, t_ns)
         self.counters.rows += 1
         return 1
 
@@ -172,11 +182,11 @@ class OdriveCodec:
         return 0
 
     def _fill(self, axis: int, angle: float, rate: float, feedback: np.ndarray, t_ns: int) -> None:
-        values = self.values[axis]
-        current = values.get("iq", 0.0)
+        get = self.values[axis].get
+        current = get("iq", 0.0)
         fault, mode = self.fault_and_mode(axis)
-        feedback[axis] = (1, t_ns, angle, rate, current * self.torque_constant, current, values.get("vbus", 0.0),
-                          values.get("temp", 0.0), fault, mode)  # fmt: skip
+        self._put(feedback, axis, t_ns, angle, rate, current * self.torque_constant, current, get("vbus", 0.0),
+                  get("temp", 0.0), fault, mode)  # fmt: skip
 
     def fault_and_mode(self, axis: int) -> tuple[int, int]:
         """(AXIS_FEEDBACK.fault, .mode) from the newest error and state."""

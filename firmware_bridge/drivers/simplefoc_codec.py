@@ -14,14 +14,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firmware_bridge.interface import Counters
+from firmware_bridge.interface import Counters, FeedbackWriter
 
 MAX_LINE = 20  # the device's buffer, with the line's end: longer ones vanish without an answer
 _MAX_REPLY = 120
 # Plain decimal numbers as the device prints them: nothing else that float() would take.
 _NUMBER = r"(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)"
 _ONE = re.compile(_NUMBER).fullmatch
-_SEVEN = re.compile(";".join([_NUMBER] * 7)).fullmatch
+_LEFT_OUT = _NUMBER.replace("(-", "(?:-", 1)
+# target; Vq; Vd; Iq; Id; velocity; angle: of the two on the q axis one is used
+_BY_CURRENT = re.compile(";".join([_NUMBER, _LEFT_OUT, _LEFT_OUT, _NUMBER, _LEFT_OUT, _NUMBER, _NUMBER])).fullmatch
+_BY_VOLTAGE = re.compile(";".join([_NUMBER, _NUMBER, _LEFT_OUT, _LEFT_OUT, _LEFT_OUT, _NUMBER, _NUMBER])).fullmatch
 _BIG = 1e6
 TORQUE, RATE, ANGLE = 0, 1, 2  # of the command MC
 MOTION_WORDS = {b"torque": TORQUE, b"vel": RATE, b"angle": ANGLE}
@@ -111,7 +114,10 @@ class SimplefocCodec:
         self.shown: list[tuple[int, int]] = [(0, 0)] * n  # fault and mode of the rows, by the driver
         self._rate = [0.0] * n
         self._sent = [0.0] * n
+        self._echo = [b""] * n  # of the newest target, as it is expected back
         self._tail = b""
+        self._put = FeedbackWriter().put
+        self._readings = _BY_CURRENT if resistance is None else _BY_VOLTAGE
         self._get = [letter + b"MG7\n" for letter in self.letters]
 
     def target(self, axis: int, mode: int, torque_Nm: float, rate_rad_s: float, angle_rad: float) -> bytes | None:
@@ -127,7 +133,8 @@ class SimplefocCodec:
         if not -_BIG < value < _BIG:
             return None
         self._sent[axis] = value
-        return b"%b%.4f\n" % (self.letters[axis], value)
+        self._echo[axis] = echo = b"%b%.4f" % (self.letters[axis], value)
+        return echo + b"\n"
 
     def say(self, axis: int, text: bytes) -> bytes:
         """A line for one motor. It must fit the device's buffer."""
@@ -161,6 +168,9 @@ class SimplefocCodec:
             return self._general(line)
         if line[1:3] == b"MG":
             return self._reading(axis, line[3:], feedback, t_ns)
+        if line == self._echo[axis]:
+            self.echo_ok[axis] = True
+            return 0
         kind, rest = line[1:2], line[2:]
         if kind == b"E" and rest in (b"0", b"1"):
             self.enabled[axis] = rest[0] - 0x30
@@ -197,7 +207,7 @@ class SimplefocCodec:
     def _reading(self, axis: int, text: bytes, feedback: np.ndarray, t_ns: int) -> int:
         """target; Vq; Vd; Iq; Id (A); velocity; angle."""
         words = text.decode("latin1")  # float() reads str three times as fast as bytes
-        found = _SEVEN(words)
+        found = self._readings(words)
         if found is None:
             if _ONE(words) is None:
                 self.counters.garbage_bytes += len(text)
@@ -206,10 +216,9 @@ class SimplefocCodec:
             self.counters.unknown_frames += 1  # a second answer to one question
             return 0
         self.asked[axis] = False
-        target, volts, _, current, _, rate, angle = map(float, found.groups())
-        expected = target
+        expected, current, rate, angle = map(float, found.groups())
         if self.resistance is not None:  # no current is measured: what voltage and speed make of it
-            current = (volts - self.torque_constant * rate) / self.resistance
+            current = (current - self.torque_constant * rate) / self.resistance
             expected = (expected - self.torque_constant * rate) / self.resistance
         if self.motion_mode[axis] != TORQUE or not self.enabled[axis]:
             expected = math.inf  # the device's own loops set the current: its rate of change is all there is to check
@@ -218,8 +227,8 @@ class SimplefocCodec:
             self.counters.bad_values += 1
             return 0
         self._rate[axis] = rate
-        feedback[axis] = (1, t_ns, angle, rate, current * self.torque_constant, current, 0.0, 0.0,
-                          *self.shown[axis])  # fmt: skip
+        self._put(feedback, axis, t_ns, angle, rate, current * self.torque_constant, current, 0.0, 0.0,
+                  *self.shown[axis])  # fmt: skip
         self.counters.rows += 1
         return 1
 

@@ -24,8 +24,8 @@ def armed(name: str) -> Bench:
     return bench
 
 
-def answers(bench: Bench) -> list[bytes]:
-    """What the device sends in a cycle of torque commands, as it is read."""
+def answers(bench: Bench, cycles: int = 8) -> list[bytes]:
+    """What the device sends in cycles of torque commands, as it is read."""
     chunks: list[bytes] = []
     read = bench.transport.read_into
 
@@ -36,7 +36,7 @@ def answers(bench: Bench) -> list[bytes]:
         return n
 
     bench.transport.read_into = keep  # type: ignore[method-assign]
-    bench.cycle(1, torque=0.1, ms=8)
+    bench.cycle(1, torque=0.1, ms=cycles)
     bench.transport.read_into = read  # type: ignore[method-assign]
     return chunks
 
@@ -77,6 +77,38 @@ def test_parse(benchmark, name):
     assert parse() in (0, bench.n)
     benchmark(parse)
     print(f"{name}: parse {benchmark.stats.stats.median / bench.n * 1e6:.1f} us an axis ({len(data)} bytes)")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whole_cycle(benchmark, name):
+    """Command and parse of the cycles as they follow each other, with what is asked only now and then; CPU time."""
+    bench = armed(name)
+    n = bench.n
+    torques, zeros, modes = [0.1] * n, [0.0] * n, [1] * n
+    chunks, spent = answers(bench, 64), []
+    rows = np.zeros_like(bench.rows)
+    _, near = memory_pair(bench.clock)
+    near._send = len  # type: ignore[method-assign]
+    driver = bench.driver
+    driver.transport, driver.options["watchdog_ms"] = near, 1e6
+    asked = getattr(driver.codec, "asked", None)
+
+    def cycles() -> None:
+        start = time.thread_time()
+        for data in chunks:
+            if name == "odrive":
+                driver.codec.pending = ("feedback" if data.count(b" ") else "iq", 0)
+            elif asked is not None:
+                asked[0] = True
+            driver._feed(data, rows)
+            driver.command(modes, torques, zeros, zeros)
+        spent.append((time.thread_time() - start) / len(chunks) / n)
+
+    benchmark.pedantic(cycles, rounds=200)
+    spent.sort()
+    print(
+        f"{name}: command and parse {spent[len(spent) // 2] * 1e6:.1f} us an axis and cycle, least {spent[0] * 1e6:.1f}"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from firmware_bridge.beacon import BeaconGate, Place, Verdict
-from firmware_bridge.drivers import fanet_codec, mavlink_codec
+from firmware_bridge.drivers import fanet_codec, mavlink_codec, nmea_codec
 from firmware_bridge.emulators import nmea as nmea_text
 from firmware_bridge.errors import NoAnswer, OptionError, WrongDevice
 from firmware_bridge.interface import Status, operator_text
@@ -195,3 +195,34 @@ def test_no_flipped_bit_passes_a_mavlink_or_nmea_frame():
             found = bench.driver.framer.feed(bytes(bad) + b"\n")
             # A hex digit's case, a line end or the dollar's own absence say nothing else than before.
             assert not found or bad.upper()[:-2] == frame.upper()[:-2] or bit // 8 >= len(frame) - 2
+
+
+@pytest.mark.parametrize("garbage", [b"\xff" * 120, b"$GPGGA,1,2" * 40, b"\x00*7F", b"$" * 200, b"x" * 5000])
+def test_nmea_finds_the_first_sentence_after_garbage_without_a_lines_end(garbage):
+    good = nmea_codec.sentence("GPGGA,092725.00,4717.11399,N,00833.91590,E,1,08,1.01,499.6,M,48.0,M,,")
+    for cut in (1, 40, len(garbage) + 10):
+        framer, data = nmea_codec.NmeaFramer(), garbage + good
+        found = [words for at in range(0, len(data), cut) for words in framer.feed(data[at : at + cut])]
+        assert len(found) == 1 and found[0][0] == "GPGGA" and framer.garbage_bytes == len(garbage)
+
+
+@pytest.mark.parametrize("false", [(5.0, 47.0), (0.1, 47.3), (-3.0, 47.3), (9.0, 47.2)])
+@pytest.mark.parametrize("after", [0, 6])
+def test_one_false_fix_costs_two_good_ones_not_ten_seconds(false, after):
+    """A damaged sentence that passed its sum, with a time (s) and latitude of its own, at the start and in flight."""
+    gate, good = BeaconGate(200.0), []
+    for k in range(after):
+        assert gate.check(Place(k * 200_000_000, 47.0 + k * 1e-5, 8.0, 500.0)) == Verdict.GOOD
+    gate.check(Place(int((after * 0.2 + false[0]) * 1e9), false[1], 8.0, 500.0))
+    for k in range(after, after + 8):
+        good.append(gate.check(Place(k * 200_000_000 + 7, 47.0 + k * 1e-5, 8.0, 500.0)) == Verdict.GOOD)
+    assert all(good[2:]) and sum(good) >= 6
+
+
+def test_a_second_sender_does_not_disprove_the_first():
+    gate = BeaconGate(200.0)
+    gate.check(Place(0, 47.0, 8.0, 500.0))
+    for k in range(1, 40):  # the second sends three times as often
+        assert gate.check(Place(k * 1_000_000_000, 47.0, 8.0, 500.0)) == Verdict.GOOD
+        for j in (250, 500, 750):
+            assert gate.check(Place(k * 1_000_000_000 + j * 1_000_000, 47.2, 8.0, 500.0)) != Verdict.GOOD

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from firmware_bridge.transport import Transport
 
 __all__ = [
+    "ATTITUDE_ROW",
     "AXIS_FEEDBACK",
     "BEARING_ROW",
     "FIX_ROW",
     "HEADING_ROW",
     "IMU_ROW",
     "RADIO_ROW",
+    "AttitudeDriver",
     "AxisMode",
     "BearingDriver",
     "BridgeError",
@@ -187,6 +189,14 @@ HEADING_ROW = _row(
     ("heading_rad", "f8"),  # of the base line between two antennas, from north, clockwise
     ("heading_std_rad", "f8"),
     ("baseline_N", "f8", 3),  # m
+)
+
+ATTITUDE_ROW = _row(
+    ("t_ns", "i8"),  # the estimate's moment, host clock
+    ("arrival_ns", "i8"),
+    ("device_t_ns", "i8"),  # the device's own clock
+    ("q_NA", "f8", 4),  # from the sender's own axes (forward, right, down) to north, east, down
+    ("source", "u8"),
 )
 
 BEARING_ROW = _row(
@@ -362,6 +372,12 @@ class PositionDriver(Driver):
 class BearingDriver(Driver):
     def poll(self, rows: np.ndarray) -> int:
         """Drain the line into ``rows`` (BEARING_ROW), oldest first; returns how many, or a negative Status if none."""
+        raise NotImplementedError
+
+
+class AttitudeDriver(Driver):
+    def poll(self, rows: np.ndarray) -> int:
+        """Drain the line into ``rows`` (ATTITUDE_ROW), oldest first; returns how many, or a negative Status if none."""
         raise NotImplementedError
 
 

@@ -12,8 +12,8 @@ from firmware_bridge.options import did_you_mean
 
 @dataclass(frozen=True)
 class Entry:
-    """kind: "motor", "imu", "position", "bearing", "radio". driver, emulator: "module:Class". line: the pacing, "usb",
-    "uart", "uart8e2" or "free" (UDP)."""
+    """kind: "motor", "imu", "position", "attitude", "bearing", "radio". driver, emulator: "module:Class". line: the
+    pacing, "usb", "uart", "uart8e2" or "free" (UDP)."""
 
     kind: str
     driver: str
@@ -45,6 +45,13 @@ DEVICES: dict[str, Entry] = {
     "fanet": Entry("position", _D + "fanet:Fanet", _E + "fanet:FanetEmulator"),
     "mavlink_beacon": Entry(
         "position", _D + "mavlink_beacon:MavlinkBeacon", _E + "mavlink_beacon:MavlinkBeaconEmulator", "uart", 57600
+    ),
+    "mavlink_attitude": Entry(
+        "attitude",
+        _D + "mavlink_attitude:MavlinkAttitude",
+        _E + "mavlink_attitude:MavlinkAttitudeEmulator",
+        "uart",
+        57600,
     ),
     "vision_json": Entry(
         "bearing", _D + "vision_json:VisionJson", _E + "vision_json:VisionJsonEmulator", "free", 10**8

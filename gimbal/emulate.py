@@ -27,7 +27,7 @@ from gimbal.config.load import load_rig, load_scenario
 from gimbal.config.schema import Rig
 from gimbal.emulated_board import PlantBoard
 from gimbal.emulated_faults import obey
-from gimbal.emulated_world import PlantAxis, PlantImage, PlantImu, PlantReceiver, World
+from gimbal.emulated_world import PlantAutopilot, PlantAxis, PlantImage, PlantImu, PlantReceiver, World
 from gimbal.errors import GimbalError, UsageError
 from gimbal.frames import AXES
 from gimbal.loop import realtime
@@ -97,6 +97,8 @@ class Emulators:
             physics = PlantBoard(self.world, rig, device.driver)
         elif entry.kind == "radio":
             physics = self.sticks
+        elif entry.kind == "attitude":
+            physics = PlantAutopilot(self.world, seed)
         elif entry.kind == "bearing":
             physics = PlantImage(self.world, rig, seed)
         elif name in ("gnss", "beacon"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from firmware_bridge.emulators.physics import AxisDrive, AxisState, Fix, ImagePoint, ImuSample
+from firmware_bridge.emulators.physics import Attitude, AxisDrive, AxisState, Fix, ImagePoint, ImuSample
 from gimbal.config.schema import Rig
 from gimbal.plant.hand import hand_rate
 from gimbal.plant.simulator import Plant
@@ -160,6 +160,27 @@ class PlantReceiver:
             self.fix_type, heading_rad=newest["heading"], t_ns=newest["t_ns"],
         )  # fmt: skip
         return self._last
+
+
+class PlantAutopilot:
+    """The carrier's autopilot, along the base's axes: the true attitude, its heading off by a constant, and noise."""
+
+    def __init__(self, world: World, seed: int = 1) -> None:
+        self.world, self.rng = world, np.random.default_rng([seed, 31])
+        self.offset_rad = math.radians(2.0) * float(self.rng.normal())  # what its compass is wrong by
+        self._row = np.zeros(1, TRUTH)
+
+    def attitude(self, t_ns: int) -> Attitude:
+        self.world.advance(t_ns)
+        self.world.plant.truth_into(self._row)
+        w, x, y, z = self._row["q_NB"][0].tolist()
+        noise = math.radians(0.3) * self.rng.normal(size=3)
+        roll = math.atan2(2.0 * (w * x + y * z), 1.0 - 2.0 * (x * x + y * y))
+        pitch = math.asin(max(-1.0, min(1.0, 2.0 * (w * y - x * z))))
+        yaw = math.atan2(2.0 * (x * y + w * z), 1.0 - 2.0 * (y * y + z * z)) + self.offset_rad
+        told = (roll + noise[0], pitch + noise[1], math.remainder(yaw + noise[2], 2.0 * math.pi))
+        rate_x, rate_y, rate_z = self._row["omega_NB_B"][0].tolist()
+        return Attitude((float(told[0]), float(told[1]), float(told[2])), (rate_x, rate_y, rate_z))
 
 
 class PlantImage:

@@ -133,6 +133,7 @@ SENSE = _record(
     ("heading_t_ns", "i8"),
     ("heading", "f8"),  # rad from true north
     ("heading_std", "f8"),  # rad
+    ("heading_soft", "u1"),  # 1: another estimator's word (an autopilot's attitude), which may be wrong for long
     ("wired_stop_open", "u1"),  # the wired stop chain is open (motor power is cut)
 )
 

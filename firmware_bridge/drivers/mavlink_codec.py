@@ -15,6 +15,7 @@ from firmware_bridge.framing import mcrf4xx
 SYNC = b"\xfd"
 MAX_FRAME = 280 + 13
 GLOBAL_POSITION_INT, FOLLOW_TARGET, TRACKING_IMAGE = 33, 144, 275
+ATTITUDE, ATTITUDE_QUATERNION = 30, 31
 _mavlink: Any = None
 _decoder: Any = None
 

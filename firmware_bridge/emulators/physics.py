@@ -80,6 +80,31 @@ class FixPhysics(Protocol):
 
 
 @dataclass
+class Attitude:
+    """Roll, pitch, yaw (intrinsic Z-Y-X, rad) against north, east, down, and the rates about the own axes."""
+
+    euler_rad: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    rate_rad_s: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+class AttitudePhysics(Protocol):
+    def attitude(self, t_ns: int) -> Attitude:
+        """What an autopilot believes of itself at t_ns."""
+
+
+@dataclass
+class TurningCarrier:
+    """Level, its heading turning evenly."""
+
+    start_rad: float = 0.5
+    rate_rad_s: float = 0.1
+
+    def attitude(self, t_ns: int) -> Attitude:
+        yaw = math.remainder(self.start_rad + self.rate_rad_s * 1e-9 * (t_ns % 10**12), 2 * math.pi)
+        return Attitude((0.05, -0.1, yaw), (0.0, 0.0, self.rate_rad_s))
+
+
+@dataclass
 class ImagePoint:
     """Where a camera's tracker sees the target: 0, 0 top left, 1, 1 bottom right."""
 

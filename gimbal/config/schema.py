@@ -342,6 +342,13 @@ class Radio(Section):
     stop_channel: Channel = 0  # stops when it goes up
 
 
+class Autopilot(Section):
+    """The carrier's autopilot, where devices has one (driver mavlink_attitude): what its attitude is worth."""
+
+    heading_std_deg: Annotated[float, Field(gt=0, le=90)] = 5.0  # its compass's and its estimator's, 1 sigma
+    mount_rpy_deg: Vec3 = (0.0, 0.0, 0.0)  # its axes in B, intrinsic Z-Y-X
+
+
 class InnerLoop(Section):
     """A gimbal board that stabilises the camera itself."""
 
@@ -371,6 +378,7 @@ class Rig(Section):
     estimation: Estimation = Estimation()
     targeting: Targeting = Targeting()
     safety: Safety = Safety()
+    autopilot: Autopilot = Autopilot()
     inner_loop: InnerLoop | None = None
     radio: Radio = Radio()
     devices: dict[str, Device] = {}

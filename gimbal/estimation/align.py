@@ -146,6 +146,7 @@ def align(p, s, t_ns, info):
         P[V + i, V + i] = fix[X_VEL_STD] ** 2 + 0.01
         s["epoch_d"][i] = track[K_D + i]
     s["heading_var"] = 0.0
+    s["heading_soft"] = 0
     s["status"] = (s["status"] | HEADING) & ~COARSE
     s["ring_n"] = 0  # what was kept is in the frame that was left
     s["fix_pending"] = 0

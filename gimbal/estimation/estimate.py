@@ -49,6 +49,8 @@ def estimate_reset(p, s):
     s["line_pending"] = 0
     s["line_ns"] = 0
     s["line_bad_run"] = 0
+    s["heading_soft"] = 0
+    s["soft_off"] = 0
     s["align_n"] = 0
     s["align_ns"] = 0
     s["nis_mean"] = 0.0
@@ -91,7 +93,7 @@ def estimate(p, s, sense, meas, nav):
     if meas["mag_valid"]:
         mag_sample(s, load3(meas["mag_C_meas"]))
     if sense["heading_valid"]:
-        take_line(s, sense["heading_t_ns"], sense["heading"], sense["heading_std"])
+        take_line(s, sense["heading_t_ns"], sense["heading"], sense["heading_std"], sense["heading_soft"])
     epoch_ns = s["epoch_ns"]
     work(p, s)
     headings(p, s, epoch_ns)

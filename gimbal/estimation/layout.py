@@ -162,6 +162,10 @@ ESTIMATION_STATE = np.dtype(
         ("line_ns", "i8"),
         ("line", "f8", 2),
         ("line_bad_run", "i8"),
+        ("line_soft", "u1"),  # the pending one is another estimator's word
+        ("heading_soft", "u1"),  # the frame's heading rests on such a word alone
+        ("soft_off", "u1"),  # it was found wrong: from then on it ties nothing
+        ("softs_refused", "u4"),
         # complementary filter, independent; the output and its distance from the estimate
         ("cf_q", "f8", 4),
         ("cf_turn", "f8", 3),

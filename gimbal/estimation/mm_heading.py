@@ -78,6 +78,7 @@ def tie_heading(s, off, variance):
     P[TH + 2, TH + 2] = variance
     s["heading_step"] += off
     s["heading_var"] = 0.0
+    s["heading_soft"] = 0
     s["status"] |= HEADING
     s["ring_n"] = 0  # what was kept is in the frame that was left
     s["align_ns"] = 0

@@ -1,7 +1,11 @@
-"""Measurement model: heading of the base from two antennas, late, and what an epoch has to say of heading.
+"""Measurement model: heading of the base from two antennas or an autopilot's attitude, late, and what an epoch has to
+say of heading.
 
 The line between the antennas is fixed in the base; the joints carry its direction to the camera. A measurement is
 compared with the own line of its moment, kept in the history, and corrects heading alone (mm_heading.heading_only).
+Antennas that contradict the filter for long are believed. An autopilot's heading is an estimate itself and may be
+wrong for as long as it likes (its compass, its start): it gives the filter a heading where it has none, helps inside
+the gate, and beyond it is refused. Where the judge finds such a start wrong (GNSS contradicts), it gives none any more.
 """
 
 from __future__ import annotations
@@ -21,12 +25,13 @@ RUN = 25  # so many in a row beyond it: the filter's heading is wrong
 
 
 @kernel
-def take_line(s, t_ns, heading, std):
+def take_line(s, t_ns, heading, std, soft):
     """Take in a measurement (rad); without its own accuracy, or not newer, it is left out."""
     if math.isfinite(heading + std) and std > 0.0 and t_ns > s["line_ns"]:
         s["line_ns"] = t_ns
         s["line"][0] = heading
         s["line"][1] = max(std, STD_MIN) ** 2
+        s["line_soft"] = soft
         s["line_pending"] = 1
 
 
@@ -42,10 +47,15 @@ def use_line(p, s):
     off -= 2.0 * math.pi * math.floor((off + math.pi) / (2.0 * math.pi))
     variance = s["line"][1]
     excess = off * off / (s["P"][TH + 2, TH + 2] + variance) / GATE
+    soft, known = s["line_soft"] != 0, s["status"] & HEADING != 0
+    if soft and ((known and excess > 1.0 and not s["heading_soft"]) or (not known and s["soft_off"])):
+        s["softs_refused"] += 1
+        return
     s["line_bad_run"] = s["line_bad_run"] + 1 if excess > 1.0 else 0
-    if not s["status"] & HEADING or s["line_bad_run"] >= RUN:
+    if not known or s["line_bad_run"] >= RUN:
         s["line_bad_run"] = 0
         tie_heading(s, off, variance)
+        s["heading_soft"] = 1 if soft else 0
         return
     heading_only(s, off, variance * max(excess, 1.0))
     inject(p, s)

@@ -123,6 +123,8 @@ def fall_back(p, s):
         s["track"][i] = 0.0
     if not s["nis_mean"] < MAX_NIS:  # it is the alignment that was wrong: find heading anew
         s["status"] &= ~HEADING
+        s["soft_off"] = max(s["soft_off"], s["heading_soft"])
+        s["heading_soft"] = 0
         s["heading_var"] = FREE_HEADING_VAR
         s["align_n"] = 0
         s["align_ns"] = 0

@@ -21,6 +21,7 @@ from gimbal.errors import UsageError
 from gimbal.frames import AXES
 from gimbal.records import IMU_MAX, JointMode
 from gimbal.rig.acceptance import accept_drive, accept_line, check_roles, device_defaults
+from gimbal.rig.autopilot import Autopilot
 from gimbal.rig.board import Board
 from gimbal.rig.joint_sense import believed
 from gimbal.rig.line import SILENT_NS, Line
@@ -30,7 +31,7 @@ from gimbal.rig.receivers import Receivers
 from gimbal.rig.wired_stop import WiredStop
 
 _ROLE = {"imu": "IMU", "motor": "motor controllers", "gnss": "rig's GNSS", "beacon": "beacon receiver",
-         "bearing": "vision", "gimbal": "gimbal board"}  # fmt: skip
+         "bearing": "vision", "attitude": "autopilot", "gimbal": "gimbal board"}  # fmt: skip
 _SILENT_FIX_NS = 3_000_000_000  # a receiver is lost after this long without a fix
 _LINK_LOST = int(interface.Status.LINK_LOST)
 
@@ -66,6 +67,7 @@ class HardwareRig:
         self._by_fd: dict[int, Line] = {}
         self._imu_rows = np.zeros(IMU_MAX, interface.IMU_ROW)
         self._receivers = Receivers(config.camera, self.frame)
+        self._autopilot = Autopilot(config)
         self._board: Board | None = None
         self._feedback: dict[str, np.ndarray] = {}
         direction, zero = believed(config)
@@ -187,6 +189,8 @@ class HardwareRig:
             count = self._read_motors(line)
         elif line.kind == "gimbal" and self._board is not None:
             count = self._board.read(self._sense)
+        elif line.kind == "attitude":
+            count = self._autopilot.read(line, self._sense)
         elif line.kind == "bearing":
             count = self._receivers.read_bearing(line, self._sense)
         else:

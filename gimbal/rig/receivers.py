@@ -50,7 +50,7 @@ class Receivers:
         if row is None or not row["valid"][0]:
             return
         row["valid"] = 0
-        sense["heading_valid"][0] = 1
+        sense["heading_valid"][0], sense["heading_soft"][0] = 1, 0  # an autopilot's in this tick gives way
         sense["heading_t_ns"][0] = row["t_ns"][0]
         sense["heading"][0] = row["heading_rad"][0]
         sense["heading_std"][0] = row["heading_std_rad"][0]

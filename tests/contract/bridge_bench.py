@@ -84,7 +84,7 @@ def make_bench(name: str, options: dict[str, object] | None = None) -> Bench:
         physics, rows = StillImu(), np.zeros(8, IMU_ROW)
     elif entry.kind == "gimbal":
         physics, rows = FreeGimbal(), np.zeros(8, GIMBAL_ROW)
-    elif entry.kind in ("bearing", "radio"):
+    elif entry.kind in ("attitude", "bearing", "radio"):
         physics, rows = world(entry.kind)
     else:
         physics, rows = StraightFlight(Fix(vel_N=(20.0, -5.0, 1.5))), np.zeros(8, FIX_ROW)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from firmware_bridge.emulators.physics import HeldSticks, StillImage
-from firmware_bridge.interface import BEARING_ROW, RADIO_ROW
+from firmware_bridge.emulators.physics import HeldSticks, StillImage, TurningCarrier
+from firmware_bridge.interface import ATTITUDE_ROW, BEARING_ROW, RADIO_ROW
 
 
 @dataclass(frozen=True)
@@ -31,5 +31,7 @@ def sensor_setup(name: str) -> SensorSetup:
 
 
 def world(kind: str) -> tuple[Any, np.ndarray]:
-    """Physics and rows of the kinds bearing and radio."""
+    """Physics and rows of the kinds attitude, bearing and radio."""
+    if kind == "attitude":
+        return TurningCarrier(), np.zeros(8, ATTITUDE_ROW)
     return (StillImage(), np.zeros(8, BEARING_ROW)) if kind == "bearing" else (HeldSticks(), np.zeros(8, RADIO_ROW))

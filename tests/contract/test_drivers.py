@@ -170,6 +170,8 @@ def _assert_plausible(bench):
         assert np.abs(rows["gyro_rad_s"]).max() < 1 and np.abs(rows["accel_m_s2"]).max() < 12
     elif bench.kind == "position":
         assert np.abs(rows["lat_deg"]).max() < 47 and np.abs(rows["vel_N"]).max() <= bench.sensor.max_speed_m_s
+    elif bench.kind == "attitude":
+        assert (np.abs(np.linalg.norm(rows["q_NA"], axis=1) - 1.0) < 1e-6).all() or not rows["t_ns"].all()
     elif bench.kind == "bearing":
         assert 0 <= rows["xy_image"].min() and rows["xy_image"].max() <= 1 and rows["confidence"].max() <= 1
     elif bench.kind == "radio":

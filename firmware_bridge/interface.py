@@ -8,7 +8,6 @@ nothing raises and nothing blocks: ``command``, ``poll`` and ``safe`` return a s
 from __future__ import annotations
 
 import enum
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
@@ -37,7 +36,6 @@ __all__ = [
     "Capabilities",
     "Counters",
     "Driver",
-    "FeedbackWriter",
     "Identity",
     "ImuDriver",
     "ImuStatus",
@@ -137,26 +135,6 @@ AXIS_FEEDBACK = _row(
     ("fault", "u4"),  # device code or BridgeFault, 0 = none
     ("mode", "i4"),  # AxisMode the device reports; -1 a mode of its own (fault, timeout, calibrating)
 )
-
-_FEEDBACK_BYTES = struct.Struct("=B7xq6dIi")  # of one AXIS_FEEDBACK
-
-
-class FeedbackWriter:
-    """Whole rows into AXIS_FEEDBACK arrays, through their bytes: numpy takes 1.5 us to assign a tuple to a record."""
-
-    def __init__(self) -> None:
-        self._rows: np.ndarray | None = None
-        self._bytes = memoryview(b"")
-
-    def put(self, rows: np.ndarray, axis: int, t_ns: int, angle: float, rate: float, torque: float, current: float,
-            voltage: float, temp: float, fault: int, mode: int) -> None:  # fmt: skip
-        """One valid row; ``rows`` is contiguous."""
-        if rows is not self._rows:
-            self._rows, self._bytes = rows, rows.view(np.uint8).data
-        _FEEDBACK_BYTES.pack_into(
-            self._bytes, axis * _FEEDBACK_BYTES.size, 1, t_ns, angle, rate, torque, current, voltage, temp, fault, mode
-        )
-
 
 IMU_ROW = _row(
     ("t_ns", "i8"),  # the sample, host clock

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from firmware_bridge.feedback_writer import FeedbackWriter
 from firmware_bridge.framing import xor8
-from firmware_bridge.interface import Counters, FeedbackWriter
+from firmware_bridge.interface import Counters
 
 TURN = 2 * math.pi
 _BIG, _ABSURD = 1e6, 1e12

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firmware_bridge.interface import Counters, FeedbackWriter
+from firmware_bridge.feedback_writer import FeedbackWriter
+from firmware_bridge.interface import Counters
 
 MAX_LINE = 20  # the device's buffer, with the line's end: longer ones vanish without an answer
 _MAX_REPLY = 120

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gimbal.config.schema import NonNegative, NonNegative3, Positive, Section, Vec3
+from gimbal.config.section import NonNegative, NonNegative3, Positive, Section, Vec3
 
 Sign = Literal[-1, 1]
 

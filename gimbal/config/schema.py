@@ -8,22 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from gimbal.config.attached import Autopilot, Device, InnerLoop, Radio
 from gimbal.config.calibration import Calibration
+from gimbal.config.section import Axis, NonNegative, NonNegative3, Positive, Positive3, Section, Vec3
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Real = Annotated[float, Field(allow_inf_nan=False)]
 MAX_SECTIONS = 6  # second-order sections in one joint's feedback torque
-Axis = Literal["roll", "pitch", "yaw"]
-Vec3 = tuple[Real, Real, Real]
-Positive3 = tuple[Positive, Positive, Positive]
-NonNegative3 = tuple[NonNegative, NonNegative, NonNegative]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Joint(Section):
@@ -312,47 +303,6 @@ class Safety(Section):
             raise ValueError("imu_predict_ms, imu_hold_ms and imu_safe_ms must grow in this order: first the estimate "
                              "is carried on, then the joints are held, then the rig is made safe")  # fmt: skip
         return self
-
-
-class Device(Section):
-    driver: str
-    port: str = ""  # path by id; empty: named by --port or --emulate
-    baud: Annotated[int, Field(gt=0)] = 921600
-    options: dict[str, bool | int | float | str] = {}
-
-
-Channel = Annotated[int, Field(ge=0, le=16)]  # of a radio, counted from 1; 0: none
-
-
-class Radio(Section):
-    """What the operator's radio does: sticks ask for rates, switches arm, stop and choose modes."""
-
-    roll_channel: Channel = 0
-    pitch_channel: Channel = 2
-    yaw_channel: Channel = 1
-    reverse: tuple[Axis, ...] = ()
-    rate_deg_s: Annotated[float, Field(gt=0, le=180)] = 60.0  # at full stick
-    deadband: Annotated[float, Field(ge=0.01, le=0.5)] = 0.04  # of full stick
-    expo: Annotated[float, Field(ge=0, le=1)] = 0.4  # share of the cube: fine about the middle
-    mode_channel: Channel = 0
-    modes: tuple[Literal["off", "lock", "rate", "track", "stow", "home"], ...] = Field(
-        default=("lock", "rate", "track"), min_length=2, max_length=6
-    )  # from the switch's low end to its high end; sticks act in lock and rate
-    arm_channel: Channel = 0  # arms when it goes up after having been down, disarms when it goes down
-    stop_channel: Channel = 0  # stops when it goes up
-
-
-class Autopilot(Section):
-    """The carrier's autopilot, where devices has one (driver mavlink_attitude): what its attitude is worth."""
-
-    heading_std_deg: Annotated[float, Field(gt=0, le=90)] = 5.0  # its compass's and its estimator's, 1 sigma
-    mount_rpy_deg: Vec3 = (0.0, 0.0, 0.0)  # its axes in B, intrinsic Z-Y-X
-
-
-class InnerLoop(Section):
-    """A gimbal board that stabilises the camera itself."""
-
-    carrier_feed: bool = True  # tell the board how its mount moves
 
 
 class Rig(Section):

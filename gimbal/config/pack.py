@@ -183,7 +183,7 @@ def _pack_fast(p: np.void, rig: Rig, fast: Fast) -> None:
     p["pid"]["fast_attitude"] = fast.attitude_gain_1_s - np.array(rig.control.attitude_gain_1_s)
     h = p["handover"]
     h["on"], h["enter"], h["leave"] = 1, 0.003, 0.008
-    h["margin"] = 1.3 * rig.limits.singularity_cos
+    h["margin"] = 1.1 * rig.limits.singularity_cos
     h["wait_s"], h["rise_s"], h["fall_s"] = 0.5, 0.5, 0.004
     p["allocation"]["with_fast"] = 1
     _shape(p["allocation"]["fast_sections"], [0, 0, 0], fast.shaping, rig.loop_rate_hz)

@@ -55,7 +55,7 @@ def test_an_error_between_the_two_marks_keeps_what_is(params):
 @pytest.mark.parametrize(
     "what",
     [{"limits": 1 << b} for b in range(40) if UNWHOLE >> b & 1]
-    + [{"error": np.array([0.0, 0.0, 0.02])}, {"error": np.array([np.nan, 0.0, 0.0])}, {"margin": 0.3}],
+    + [{"error": np.array([0.0, 0.0, 0.02])}, {"error": np.array([np.nan, 0.0, 0.0])}, {"margin": 0.26}],
 )
 def test_it_is_gone_in_a_few_ticks_when_something_ends_the_calm(params, what):
     s = np.zeros(1, HANDOVER_STATE)[0]

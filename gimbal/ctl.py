@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import signal
 import socket
 import sys
 from argparse import Namespace
@@ -17,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gimbal.daemon import instance
+from gimbal.daemon import end_process, instance
 from gimbal.errors import GimbalError, UsageError
 from gimbal.loop.board import Board
 from gimbal.output import check_writable
@@ -26,7 +24,7 @@ from gimbal.records import Mode
 VERBS = ("arm", "disarm", "stop", "ack", "mode", "rate", "point", "trim", "path", "status")
 MODES = {mode.name.lower(): mode for mode in Mode}
 ANSWER_S = 2.0
-STOP_ANSWER_S = 0.8  # longer than the desk waits for the loop (WAIT_S)
+STOP_ANSWER_S = 1.0  # longer than the desk waits for the loop and then takes to end it
 MAX_RATE_DEG_S = 1000.0
 
 
@@ -139,12 +137,18 @@ class Client:
 
 def _stop_by_signal(path: Path) -> dict[str, Any]:
     """The supervisor process hangs: end the loop process, which makes the rig safe as it goes."""
-    board = Board(instance.segment_of_socket(path, "board"))
-    pid = board["pid"]
-    if pid <= 0 or b"gimbal" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+    try:
+        board = Board(instance.segment_of_socket(path, "board"))
+    except OSError:
+        board = None
+    pid = 0 if board is None else board["pid"]
+    if board is None or not end_process.is_ours(pid):
         raise GimbalError("The daemon hangs and its loop process can't be found. Cut motor power with the wired stop.")
-    os.kill(pid, signal.SIGTERM)
-    return {"ok": True, "text": f"the daemon hangs; its loop process {pid} was ended, which leaves the rig safe"}
+    how = end_process.end_loop(board)
+    if how == "ended":
+        return {"ok": True, "text": f"the daemon hangs; its loop process {pid} has ended, which leaves the rig safe"}
+    was = "was killed, so only the devices' own watchdogs stop the motors" if how == "killed" else "can't be killed"
+    return {"ok": False, "reason": f"the daemon hangs and its loop process {pid} {was}. CUT THE WIRED STOP"}
 
 
 def format_status(status: dict[str, Any]) -> str:
@@ -158,6 +162,10 @@ def format_status(status: dict[str, Any]) -> str:
     ]
     if status["fault"]:
         lines.append(f"fault    {status['fault']}: {status['fault_text']}")
+    if status.get("fault_now") and status["fault_now"] != status["fault"]:
+        lines.append(f"now      {status['fault_now']}: {status['fault_now_text']}")
+    if status.get("stalled_s"):
+        lines.append(f"STALLED  the loop has not ticked for {status['stalled_s']:g} s: `gimbal ctl stop` ends it")
     lines += [f"no arm   {reason}" for reason in status["blockers"]]
     if status["limits"]:
         lines.append(f"limits   {', '.join(status['limits'])}")

@@ -6,7 +6,7 @@ The tick writes numbers; people read ``TEXT``: what happened, the likely cause, 
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Code(enum.IntEnum):
@@ -284,7 +284,7 @@ BLOCKER_TEXT: dict[int, str] = {
     Blocker.LATCHED: "a fault is latched: `gimbal ctl ack` first",
     Blocker.WIRED_STOP: "the wired stop chain is open",
     Blocker.MOVING: "a joint is turning too fast",
-    Blocker.FAULT: "a device or the estimator reports a fault: see `gimbal ctl status`",
+    Blocker.FAULT: "a fault holds",
 }
 
 
@@ -306,6 +306,15 @@ def limit_names(bits: int) -> list[str]:
     return [c.name.lower() for c in Code if 0 < c < 64 and int(bits) >> c & 1]
 
 
-def blocker_sentences(bits: int) -> list[str]:
-    """Why it won't arm, from HEALTH.blockers."""
-    return [BLOCKER_TEXT[b] for b in Blocker if int(bits) >> b & 1]
+def blocker_sentences(bits: int, fault_now: int = 0) -> list[str]:
+    """Why it won't arm, from HEALTH.blockers; with HEALTH.fault_now also which fault holds."""
+    said = {b: BLOCKER_TEXT[b] for b in Blocker if int(bits) >> b & 1}
+    if Blocker.FAULT in said and fault_now:
+        said[Blocker.FAULT] = f"a fault holds: {sentence(fault_now)}".rstrip(".")
+    return list(said.values())
+
+
+def fault_now_of(row: Any) -> int:
+    """HEALTH.fault_now of a TICK row; 0 from a log that is older than the field."""
+    health = row["health"]
+    return int(health["fault_now"]) if "fault_now" in health.dtype.names else 0

@@ -12,6 +12,8 @@ import enum
 
 import numpy as np
 
+from gimbal.modes import Mode as Mode
+
 IMU_MAX = 8  # IMU samples a tick can take
 
 
@@ -23,20 +25,6 @@ class JointMode(enum.IntEnum):
     RATE = 2
     ANGLE = 3
     BRAKE = 4
-
-
-class Mode(enum.IntEnum):
-    """What the operator asked for."""
-
-    OFF = 0
-    LOCK = 1  # axis held in the world
-    RATE = 2  # operator's rates, about the camera's axes
-    TRACK = 3  # follow the target
-    STOW = 4  # joints to their stow angles
-    FOLLOW = 5  # follows the base's heading, through windows
-    POINT = 6  # a place in N
-    PATH = 7  # a recorded move
-    HOME = 8  # joints to zero
 
 
 class Arm(enum.IntEnum):
@@ -277,6 +265,7 @@ HEALTH = _record(
     ("ramp", "f8"),  # 0..1, authority after arming
     ("last_seq", "u8"),  # newest command acted on
     ("commands_refused", "u4"),
+    ("fault_now", "i4"),  # the fault that holds in this tick, latched or not; 0 = none
 )
 
 # Filled by the process, never by the step: the only part of a row that differs between two equal runs.

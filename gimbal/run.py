@@ -23,10 +23,12 @@ from typing import Any
 from firmware_bridge import registry
 from firmware_bridge.errors import BridgeError
 from gimbal.daemon import instance
+from gimbal.daemon.arm_wish import ArmWish
 from gimbal.daemon.children import Child
 from gimbal.daemon.console_line import LiveLine
 from gimbal.daemon.ctl_server import ControlServer
 from gimbal.daemon.desk import Desk
+from gimbal.daemon.end_process import after_a_kill
 from gimbal.daemon.live import History, final_figures
 from gimbal.daemon.options import Options, check_options
 from gimbal.daemon.service import Notifier
@@ -45,6 +47,7 @@ OPEN_S = 20.0
 MOTION_MARGIN_S = 60.0  # the emulated carrier flies this much longer than asked: start, arming
 POLL_S = 0.05
 ARM_RETRY_S, ARM_GIVE_UP_S = 0.5, 30.0
+TICKLESS_S = 0.3  # with a poll and a figure line on top: said within 0.5 s
 
 
 class Daemon:
@@ -63,6 +66,8 @@ class Daemon:
         self.rt_line = ""
         self.emulator_lost = self.flying = False
         self.ended_in_fault = False
+        self.wish = ArmWish() if options.arm else None
+        self._ticks_seen, self._ticked, self._stalled = -1, 0.0, False
         self.boost = WorkerBoost()
         self.notifier = Notifier()
         self._next_scan = 0.0
@@ -194,6 +199,8 @@ class Daemon:
             raise error(self.board.message)
         words = "\n".join(self.loop.errors[-12:])
         code = self.loop.process.returncode
+        if self.desk.loop_ended:
+            raise GimbalError(f"STOP: {self.desk.loop_ended}.")
         raise GimbalError(
             f"The real-time process {what} (exit {code}): the devices' watchdogs stop the motors. {words}"
         )
@@ -214,7 +221,8 @@ class Daemon:
         line = LiveLine(self.config, self.history, self.board)
         began = time.monotonic()
         next_line, next_arm = began + 1.0, began
-        to_arm = self.options.arm
+        wish = self.wish
+        to_arm = wish is not None
         end = None if self.options.seconds is None or to_arm else began + self.options.seconds
         while not self.signal and (end is None or time.monotonic() < end):
             time.sleep(POLL_S)
@@ -224,23 +232,26 @@ class Daemon:
             self._watch_children()
             self.notifier.alive(self.board["ticks"])
             now = time.monotonic()
+            self._watch_ticks(now)
             self._boost_workers(now)
-            if to_arm and now >= next_arm:
-                to_arm, next_arm = self._try_to_arm(now - began), now + ARM_RETRY_S
+            if wish is not None and to_arm and (now >= next_arm or wish.dropped):
+                to_arm, next_arm = self._try_to_arm(wish, now - began), now + ARM_RETRY_S
                 if not to_arm and self.options.seconds is not None:
                     end = now + self.options.seconds
             if now >= next_line:
                 next_line += 1.0
                 self.say(line.text(self.last_row, now - began))
 
-    def _try_to_arm(self, waited_s: float) -> bool:
-        """Arm once, after the self-test; never again by itself. True: try again later."""
-        if Arm.SAFE in self.history.states:
-            self.say("--arm is dropped: the gimbal is in its safe state. `gimbal ctl ack`, then `gimbal ctl arm`.")
+    def _try_to_arm(self, wish: ArmWish, waited_s: float) -> bool:
+        """Arm once, after the self-test; never again by itself. True: try again later, the start-up isn't over."""
+        if wish.armed:
+            return False  # by another client
+        if wish.dropped:
+            self.say(f"--arm is dropped: {wish.dropped.rstrip('.')}. Mend that, `gimbal ctl ack` where a fault is "
+                     "latched, then `gimbal ctl arm`.")  # fmt: skip
             return False
-        if not self.history.states or self.history.states[-1] != Arm.IDLE:
-            reason = "the self-test hasn't finished"
-        else:
+        reason = "the self-test hasn't finished"
+        if wish.state == Arm.IDLE:
             answer = self.desk.handle({"verb": "arm"}, os.getsid(0))
             if answer["ok"]:
                 self.say("armed")
@@ -253,9 +264,23 @@ class Daemon:
             )
         return True
 
+    def _watch_ticks(self, now: float) -> None:
+        """A loop that stands still is said aloud at once: its devices may do what they were last told."""
+        ticks = self.board["ticks"]
+        if ticks != self._ticks_seen:
+            if self._stalled:
+                self.say(f"the loop ticks again, after {now - self._ticked:.1f} s")
+            self._ticks_seen, self._ticked, self._stalled = ticks, now, False
+        elif not self._stalled and now - self._ticked > TICKLESS_S:
+            self._stalled = True
+            self.say(f"THE LOOP STANDS STILL: no tick for {now - self._ticked:.1f} s; {after_a_kill(self.config)}. "
+                     "`gimbal ctl stop` ends it.")  # fmt: skip
+
     def _drain(self) -> None:
         rows = self.rows.read_new()
         self.history.add_ticks(rows)
+        if self.wish is not None:
+            self.wish.see(rows)
         if len(rows):
             self.last_row = rows[-1:].copy()[0]
         if self.truth is not None:
@@ -299,7 +324,8 @@ class Daemon:
 
 
 def run_command(args: Namespace) -> int:
-    """Run the daemon as ``args`` say. 0: it ran and was ended; 1: it failed, or a fault was latched at its end."""
+    """Run the daemon as ``args`` say. 0: it ran and was ended; 1: it failed, a fault was latched at its end, or --arm
+    was dropped."""
     options = check_options(args)
     daemon = Daemon(options, lambda text: print(text, flush=True))
     summary = daemon.run()
@@ -308,7 +334,7 @@ def run_command(args: Namespace) -> int:
     from gimbal.daemon.summary import format_summary
 
     print(format_summary(summary), flush=True)
-    return 1 if daemon.ended_in_fault else 0
+    return 1 if daemon.ended_in_fault or (daemon.wish is not None and daemon.wish.dropped) else 0
 
 
 __all__ = ["Daemon", "Options", "check_options", "final_figures", "run_command"]

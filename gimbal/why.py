@@ -11,6 +11,7 @@ import numpy as np
 
 from gimbal import faults
 from gimbal.errors import UsageError
+from gimbal.output import check_writable
 from gimbal.records import Arm
 
 LINKS = {1: "the IMU", 2: "the motors", 4: "the GNSS receiver", 8: "the beacon receiver", 16: "the tracking camera"}
@@ -23,27 +24,35 @@ def of_status(status: dict[str, Any]) -> dict[str, Any]:
     state = status["state"]
     if status.get("fault"):
         said.append(f"It stopped: {status['fault_text']}")
+    now = status.get("fault_now", "")
+    if now and state != "armed":
+        again = now == status.get("fault")
+        said.append("Its cause is still there." if again else f"A fault holds now: {status['fault_now_text']}")
     blockers = [text for text in status.get("blockers", []) if not (status.get("fault") and "latched" in text)]
+    blockers = [text for text in blockers if not (now and text.startswith(faults.BLOCKER_TEXT[faults.Blocker.FAULT]))]
     if blockers and state != "armed":
         said.append(f"It won't arm: {'; '.join(blockers)}.")
     if lost:
         said.append(f"Not heard: {', '.join(lost)}.")
     if state == "armed":
         said.append("It is armed." + (f" Limits now: {', '.join(status['limits'])}." if status["limits"] else ""))
+    if status.get("stalled_s"):
+        said.append(f"Its loop has not ticked for {status['stalled_s']:g} s: `gimbal ctl stop` ends it.")
     if not said:
         said.append(f"Nothing is in the way: state {state}. `gimbal ctl arm` arms it.")
     rt = status.get("rt", "")
     if "degraded" in rt:
         said.append(rt)
     return {"source": "daemon", "rig": status.get("rig", ""), "state": state, "fault": status.get("fault", ""),
-            "blockers": status.get("blockers", []), "not_heard": lost, "says": said}  # fmt: skip
+            "fault_now": now, "blockers": status.get("blockers", []), "not_heard": lost, "says": said}  # fmt: skip
 
 
 def of_log(path: Path) -> dict[str, Any]:
     """The answer from a log: each latched fault with its time, and how it ended."""
     from gimbal.telemetry.reader import open_log
 
-    rows = open_log(path).rows()
+    log = open_log(path)
+    rows = log.rows()
     if not len(rows):
         return {"source": str(path), "state": "", "fault": "", "faults": [], "says": ["The log holds no tick."]}
     fault, start = rows["health"]["fault"], int(rows["t_ns"][0])
@@ -55,7 +64,7 @@ def of_log(path: Path) -> dict[str, Any]:
         said = [f"It never stopped by itself: the log ends in state {state}."]
     if state not in ("armed", "safe"):
         said += [f"At its end it would not arm: {text}." for text in _blockers(rows)]
-    if state == "armed":
+    if state == "armed" and log.header.get("source") == "run":  # a simulated run ends armed
         said.append("The log ends while armed: the loop or the recorder was killed, or the power went.")
     last = events[-1]["fault"] if events else ""
     return {"source": str(path), "state": state, "fault": last, "faults": events, "says": said}
@@ -74,7 +83,7 @@ def _event(row: np.void, before: np.void, start_ns: int) -> dict[str, Any]:
 
 
 def _blockers(rows: np.ndarray) -> list[str]:
-    return faults.blocker_sentences(int(rows["health"]["blockers"][-1]))
+    return faults.blocker_sentences(int(rows["health"]["blockers"][-1]), faults.fault_now_of(rows[-1]))
 
 
 def newest_log(place: Path) -> Path:
@@ -89,6 +98,7 @@ def newest_log(place: Path) -> Path:
 
 def why_command(args: Namespace) -> int:
     """``gimbal why [LOG]``: from the log where one is named, else from the daemon."""
+    check_writable(None if args.json == "-" else args.json, "--json")
     if args.log:
         answer = of_log(newest_log(Path(args.log)))
     else:

@@ -129,6 +129,34 @@ def test_stop_reaches_the_loop_past_a_stopped_supervisor(place, emulators):
     assert status["rt_pid"]
 
 
+def test_stop_ends_a_loop_that_stands_still(place, emulators):
+    """The loop's process is stopped while armed: it is said aloud, STOP doesn't claim what isn't so and ends it."""
+    gimbal = Daemon(place, "--arm", *emulators.ports(), emulate=None)
+    status = gimbal.await_state("armed")
+    os.kill(status["rt_pid"], signal.SIGSTOP)
+    gimbal.await_text("THE LOOP STANDS STILL", 20)
+    done = place.gimbal("ctl", "stop", "--rig", place.name)
+    assert done.returncode == 1, done.stdout
+    assert "did not act" in done.stderr and f"process {status['rt_pid']} was killed" in done.stderr
+    assert gimbal.join() == 1
+    assert "STOP: the loop has not ticked" in gimbal.text()
+    wait_for("no torque", lambda: 1 not in emulators.breaker.joints()["mode"])
+
+
+def test_arm_is_dropped_at_a_blocker_whose_end_arms_nothing(place, emulators):
+    """A motor is too hot at the start: --arm gives up, and a motor that has cooled arms nothing."""
+    emulators.breaker("heat pitch 150")
+    gimbal = Daemon(place, "--arm", *emulators.ports(), emulate=None)
+    gimbal.await_text("--arm is dropped: A motor is above its temperature limit")
+    assert gimbal.status()["fault_now"] == "motor_overheat"
+    emulators.breaker("heal")
+    gimbal.await_state("idle")
+    ticks = gimbal.status()["ticks"]
+    wait_for("a second more", lambda: gimbal.status()["ticks"] > ticks + 1000)
+    assert gimbal.status()["state"] == "idle"
+    assert gimbal.end() == 1
+
+
 def test_a_killed_recorder_is_replaced_and_the_loop_flies_on(place, daemon):
     gimbal = daemon("--arm")
     gimbal.await_state("armed")

@@ -189,6 +189,7 @@ def supervise_state(p, s, sense, meas, nav, arbiter, dt_s, health):
         s["ramp"] = 0.0
     health["arm"] = s["arm"]
     health["fault"] = s["fault"]
+    health["fault_now"] = fault
     health["blockers"] = blockers
     health["imu_age_ns"] = meas["imu_age_ns"]
     health["ramp"] = s["ramp"]

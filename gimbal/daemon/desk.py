@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gimbal import faults
-from gimbal.daemon import instance
+from gimbal.daemon import end_process, instance
 from gimbal.loop.board import Board, Phase
 from gimbal.records import Arm, Mode, Verb
 from gimbal.telemetry.inbox import InboxWriter
@@ -21,6 +21,8 @@ from gimbal.telemetry.shm import SharedMemoryError
 from gimbal.units import DEG
 
 WAIT_S = 0.5
+STOP_WAIT_S = 0.25  # a loop that doesn't take a STOP in this time is ended
+STALLED_S = 0.3
 RATE_LIFE_NS = 250_000_000
 LIFE_NS = 500_000_000
 PATH_WORDS = {"stop": 0, "record": 1, "play": 2}
@@ -46,6 +48,7 @@ class Desk:
 
     def __init__(self, rig_name: str, config: Any, inbox: InboxWriter, board: Board, pid: int) -> None:
         self.rig_name, self.config, self.inbox, self.board, self.pid = rig_name, config, inbox, board, pid
+        self.loop_ended = ""  # what was said when a STOP ended the loop's process
 
     def handle(self, request: Any, owner: int) -> dict[str, Any]:
         """Answer one request: ``{"ok", "reason"}`` or ``{"ok", "text", …}``. Never raises."""
@@ -77,17 +80,31 @@ class Desk:
         """STOP: rung before anything is looked at; acts in the tick that reads it."""
         count = self.inbox.stop()
         reader = self._reader()
-        row, _ = self._watch(reader, lambda rows: rows["inbox"]["stop_count"] >= count)
+        row, _ = self._watch(reader, lambda rows: rows["inbox"]["stop_count"] >= count, STOP_WAIT_S)
         if row is None:
-            return {
-                "ok": True,
-                "text": "STOP is set, but the loop has not ticked since; its devices' watchdogs stop them",
-            }
+            raise Refused(self._end_loop())
         return {
             "ok": True,
             "text": "stopped: the safe state is latched until `gimbal ctl ack`",
             "tick": int(row["tick"]),
         }
+
+    def _end_loop(self) -> str:
+        """The loop took no STOP: end its process, so that the rig is made safe or the devices' watchdogs act."""
+        if Phase(self.board["phase"]) is Phase.ENDED:
+            return "the loop has ended already, and left the rig safe"
+        pid = self.board["pid"]
+        said = f"the loop has not ticked for {STOP_WAIT_S:g} s, so STOP did not act in it"
+        if not end_process.is_ours(pid):
+            return f"{said}, and its process can't be found. CUT THE WIRED STOP"
+        how = end_process.end_loop(self.board)
+        if how == "ended":
+            self.loop_ended = f"{said}; its process {pid} was ended, which leaves the rig safe"
+        elif how == "killed":
+            self.loop_ended = f"{said}; its process {pid} was killed; {end_process.after_a_kill(self.config)}"
+        else:
+            return f"{said}, and its process {pid} can't be killed. CUT THE WIRED STOP"
+        return self.loop_ended
 
     def _command(self, verb: Verb, request: dict[str, Any], owner: int) -> dict[str, Any]:
         mode, vector = 0, (0.0, 0.0, 0.0)
@@ -156,9 +173,11 @@ class Desk:
             raise Refused(f"the speed of a move is 0.05 to 20 times that of its recording, not {speed!r}")
         return float(PATH_WORDS[what]), float(speed), 0.0
 
-    def _watch(self, reader: RingReader, wanted: Callable[[np.ndarray], Any]) -> tuple[Any, Any]:
+    def _watch(
+        self, reader: RingReader, wanted: Callable[[np.ndarray], Any], seconds: float = WAIT_S
+    ) -> tuple[Any, Any]:
         """The first row for which ``wanted`` is true and the one before it; None where there is none in time."""
-        end, previous = time.monotonic() + WAIT_S, None
+        end, previous = time.monotonic() + seconds, None
         while time.monotonic() < end:
             rows = reader.read_new()
             if len(rows):
@@ -176,10 +195,14 @@ class Desk:
         health = row["health"]
         arm = Arm(int(health["arm"]))
         if verb is Verb.ARM and arm is not Arm.ARMED:
-            reasons = faults.blocker_sentences(int(health["blockers"])) or [f"it is in state {arm.name.lower()}"]
+            reasons = faults.blocker_sentences(int(health["blockers"]), faults.fault_now_of(row))
+            reasons = reasons or [f"it is in state {arm.name.lower()}"]
             raise Refused("; ".join(reasons))
         if verb is Verb.ACK and arm is Arm.SAFE:
-            raise Refused(f"the cause is still there: {faults.sentence(int(health['fault']))}")
+            now = faults.fault_now_of(row)
+            if not now:
+                raise Refused("a STOP came at the same moment: acknowledge again")
+            raise Refused(f"the cause is still there: {faults.sentence(now)}")
         if int(health["commands_refused"]) > int(previous["health"]["commands_refused"]):
             holder = int(row["goal"]["owner"])
             if holder not in (0, owner):
@@ -219,25 +242,31 @@ class Desk:
         except Refused:
             status["state"] = Phase(board["phase"]).name.lower()
             return status
-        return status | row_status(row[0]) if row is not None else status
+        if row is None:
+            return status
+        age_s = 1e-9 * (time.monotonic_ns() - int(row[0]["t_ns"]))
+        return status | row_status(row[0]) | {"stalled_s": round(age_s, 2) if age_s > STALLED_S else 0.0}
 
 
 _EMPTY_STATUS: dict[str, Any] = {
     "state": "boot", "mode": "off", "owner": 0, "fault": "", "fault_text": "", "blockers": [], "limits": [],
+    "fault_now": "", "fault_now_text": "", "stalled_s": 0.0,
     "link_lost": 0, "joint_deg": [0.0] * 3, "rate_deg_s": [0.0] * 3, "command_mode": [0] * 3, "tick": 0,
 }  # fmt: skip
 
 
 def row_status(row: Any) -> dict[str, Any]:
     """The part of the status that one TICK row gives."""
-    health, fault = row["health"], int(row["health"]["fault"])
+    health, fault, now = row["health"], int(row["health"]["fault"]), faults.fault_now_of(row)
     return {
         "state": Arm(int(health["arm"])).name.lower(),
         "mode": Mode(int(row["goal"]["mode"])).name.lower(),
         "owner": int(row["goal"]["owner"]),
         "fault": faults.Code(fault).name.lower() if fault else "",
         "fault_text": faults.sentence(fault) if fault else "",
-        "blockers": faults.blocker_sentences(int(health["blockers"])),
+        "fault_now": faults.Code(now).name.lower() if now else "",
+        "fault_now_text": faults.sentence(now) if now else "",
+        "blockers": faults.blocker_sentences(int(health["blockers"]), now),
         "limits": faults.limit_names(int(health["limits"])),
         "link_lost": int(row["sense"]["link_lost"]),
         "joint_deg": [float(a / DEG) for a in row["nav"]["joint_angle_est"]],

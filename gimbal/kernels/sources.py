@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
-SHARED = ("records.py", "frames.py", "faults.py", "units.py")
+SHARED = ("records.py", "modes.py", "frames.py", "faults.py", "units.py")
 KERNEL_ROOMS = ("kernels", "sensors", "estimation", "targeting", "control", "plant")
 IN_THE_LOOP = ("loop/pipeline.py", "loop/history.py", "loop/note.py")  # the rest of that room is never compiled
 

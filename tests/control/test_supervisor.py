@@ -146,6 +146,7 @@ def test_each_fault_latches_in_one_tick_and_needs_an_ack_and_an_arm(code):
     assert bench.health["fault"] == code
     assert (bench.command["mode"] == JointMode.BRAKE).all() and not bench.command["joint_torque_cmd"].any()
     assert bench.tick(ack=1) == Arm.SAFE  # the cause is still there
+    assert bench.health["fault_now"] != 0
     t_ns = bench.sense["t_ns"]
     bench.sense, bench.meas, bench.nav = before
     bench.sense["t_ns"] = t_ns
@@ -317,3 +318,18 @@ def test_every_code_has_a_sentence_with_a_next_step(code):
     assert text.what
     if code >= 100:
         assert text.next_step and "Next:" in sentence(code)
+
+
+def test_health_says_which_fault_holds_now_latched_or_not(bench):
+    bench.tick(200)
+    assert bench.health["fault_now"] == 0
+    bench.sense["motor_temp_degC"][1] = 300.0
+    assert bench.tick(arm=1) == Arm.IDLE
+    assert bench.health["fault"] == 0 and bench.health["fault_now"] == Code.MOTOR_OVERHEAT
+    said = blocker_sentences(int(bench.health["blockers"]), int(bench.health["fault_now"]))
+    assert any(TEXT[Code.MOTOR_OVERHEAT].what in text for text in said)
+    bench.tick(stop=1)  # the latched fault is the STOP: what holds an ack up is the other one
+    assert bench.tick(ack=1) == Arm.SAFE
+    assert bench.health["fault"] == Code.OPERATOR_STOP and bench.health["fault_now"] == Code.MOTOR_OVERHEAT
+    bench.sense["motor_temp_degC"][1] = 30.0
+    assert bench.tick(ack=1) == Arm.IDLE and bench.health["fault_now"] == 0

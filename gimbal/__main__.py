@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 from gimbal import __version__
 from gimbal.errors import GimbalError
+from gimbal.modes import Mode
+
+MODES = ", ".join(mode.name.lower() for mode in Mode)
 
 EXAMPLES = """examples:
   gimbal sim speedflight --mode track --seconds 30 --plot out.png
@@ -37,12 +40,12 @@ def _add_sim(commands: argparse._SubParsersAction) -> None:
     p.add_argument("scenario", nargs="?", help="a path, or a name in configs/scenarios/")
     p.add_argument("--all", action="store_true", help="every scenario, full controller and plain PID")
     p.add_argument("--rig", help="a path, or a name in configs/rigs/ (default: the scenario's)")
-    p.add_argument("--mode", help="lock, track, rate, stow, home, off (default: the scenario's)")
+    p.add_argument("--mode", help=f"{MODES} (default: the scenario's)")
     p.add_argument("--track", help="fly this track as the target: FlySight CSV or npz")
     p.add_argument("--seconds", type=float, help="length of the run (default: the scenario's)")
     p.add_argument("--seed", type=int, default=1, help="of every random part (default 1)")
     p.add_argument("--seeds", type=int, default=1, metavar="K", help="run seeds seed..seed+K-1, values RMS over them")
-    p.add_argument("--controller", choices=("full", "pid"), default="full", help="pid: plain, no feed-forward")
+    p.add_argument("--controller", choices=("full", "pid"), help="pid: plain, no feed-forward (default full)")
     p.add_argument("--bound", action="store_true", help="beside the jitter: the least any linear controller can reach")
     p.add_argument("--worth", action="store_true", help="lock mode without each feed-forward term in turn, a table")
     p.add_argument("--log", metavar="FILE", help="write the log (MCAP)")
@@ -66,7 +69,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     p.add_argument("--track", help="with --emulate: fly this track as the target")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--arm", action="store_true", help="arm after the self-test (default: starts disarmed)")
-    p.add_argument("--mode", help="lock, track, rate, stow, home, off (default: the emulated scenario's, else lock)")
+    p.add_argument("--mode", help=f"{MODES} (default: the emulated scenario's, else lock)")
     p.add_argument("--seconds", type=float, help="stop after this long (default: until SIGTERM or Ctrl-C)")
     p.add_argument("--log", metavar="DIR", help="record into this folder")
     p.add_argument("--port", metavar="NAME=PATH", action="append", default=[], help="port of a device")
@@ -121,6 +124,7 @@ def _add_others(commands: argparse._SubParsersAction) -> None:
     p.add_argument("--seconds", type=float, default=60.0)
     p.add_argument("--out", default="demo_out", help="folder for log, plot and summary")
     p.add_argument("--track", help="fly this track as the target")
+    p.add_argument("--json", metavar="FILE", help="write the figures here too")
     p.set_defaults(call="gimbal.demo:demo_command")
 
     p = _command(commands, "warmup", "compile everything now, so that the next start is quick", "  gimbal warmup\n")
@@ -140,12 +144,14 @@ def _add_vision(commands: argparse._SubParsersAction) -> None:
         commands,
         "vision",
         "follow the subject in a camera's frames and send its bearings to the daemon; extra 'vision'",
-        "  gimbal vision /dev/video0 --rig torque --latency-ms 60\n"
-        "  gimbal vision pass.mp4 --rig torque --box 0.5 0.5 0.1\n",
+        "  gimbal vision /dev/video0 --rig torque_camera --latency-ms 60\n"
+        "  gimbal vision pass.mp4 --rig torque_camera --box 0.5 0.5 0.1 --json pass.json\n",
     )
     p.add_argument("source", help="a camera (/dev/video0, or its number) or a video file")
     p.add_argument("--rig", required=True, help="a path, or a name in configs/rigs/: its lens, and whose daemon to ask")
-    p.add_argument("--to", default="udp://127.0.0.1:5602", help="the daemon's vision_json port")
+    p.add_argument(
+        "--to", metavar="udp://HOST:PORT", help="where to send (default: the rig's vision device, on this host)"
+    )
     p.add_argument(
         "--box", nargs=3, type=float, metavar=("X", "Y", "SIDE"), help="the subject in the first frame, shares"
     )
@@ -153,6 +159,7 @@ def _add_vision(commands: argparse._SubParsersAction) -> None:
         "--latency-ms", type=float, default=60.0, help="a camera's: exposure's start to arrival (default 60)"
     )
     p.add_argument("--exposure-us", type=float, default=4000.0, help="where the source doesn't say (default 4000)")
+    p.add_argument("--json", metavar="FILE", help="write how it went at the end")
     p.set_defaults(call="gimbal.vision.command:vision_command")
 
 
@@ -194,6 +201,7 @@ def _add_calibrate(commands: argparse._SubParsersAction) -> None:
     p.add_argument("--dir", help="folder of the file (default configs/calibration)")
     p.add_argument("--plot", metavar="FILE", help="draw what is left over (PNG; default beside the file)")
     p.add_argument("--dry-run", action="store_true", help="only say what was found")
+    p.add_argument("--json", metavar="FILE", help="write what was found")
     p.set_defaults(call="gimbal.calibrate.command:calibrate_command")
 
 

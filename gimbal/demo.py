@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gimbal.errors import UsageError
+from gimbal.output import check_writable, write_json
 
 RIG, SCENARIO = "torque", "speedflight"
 
@@ -24,6 +25,7 @@ def demo_command(args: argparse.Namespace) -> int:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {out} can't be made ({error.strerror}). Name a folder that can.") from error
+    check_writable(args.json, "--json")
     options = check_options(
         argparse.Namespace(
             rig=RIG, emulate=SCENARIO, track=args.track, seed=1, arm=True, mode="track",
@@ -33,6 +35,7 @@ def demo_command(args: argparse.Namespace) -> int:
     daemon = Daemon(options, lambda text: print(text, flush=True))
     summary = daemon.run()
     (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    write_json(args.json, summary)
     text = format_summary(summary)
     (out / "summary.txt").write_text(text + "\n", encoding="utf-8")
     print(text, flush=True)

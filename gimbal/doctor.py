@@ -6,6 +6,7 @@ Nothing is opened and nothing moves. The jitter test runs in a process of its ow
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -18,13 +19,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gimbal.errors import GimbalError
+from gimbal.errors import GimbalError, UsageError
 from gimbal.output import check_writable
 
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
 LOG_MB_MIN = 20.0  # a minute of log
 LEAST_LOG_MIN = 10.0
 JITTER_HZ = 1000.0
+MOST_S = 3600.0
 _CPUFREQ = "/sys/devices/system/cpu"
 
 
@@ -250,10 +252,29 @@ def line(finding: Finding) -> str:
     return f"{finding.verdict}  {finding.name}: {finding.detail}{fix}"
 
 
+def _given(rig: str | None, entries: list[str]) -> dict[str, str]:
+    """--port of the rig's devices. Raises UsageError."""
+    from gimbal.config.load import load_rig
+    from gimbal.daemon.options import check_ports
+
+    if entries and rig is None:
+        raise UsageError(
+            f"--port {entries[0]!r} names a device of a rig: name the rig too, `gimbal doctor RIG --port …`."
+        )
+    try:
+        devices: dict[str, Any] = dict(load_rig(rig).config.devices) if rig else {}
+    except GimbalError:
+        devices = {entry.partition("=")[0]: None for entry in entries}  # the rig file gets a finding of its own
+    return check_ports(entries, devices)
+
+
 def doctor_command(args: Namespace) -> int:
     """``gimbal doctor [RIG]``: 0 when nothing fails, 1 when something does."""
     check_writable(None if args.json in (None, "-") else args.json, "--json")
-    given = dict(entry.partition("=")[::2] for entry in args.port or [])
+    if not (math.isfinite(args.seconds) and 0.0 < args.seconds <= MOST_S):
+        raise UsageError(f"--seconds {args.seconds:g} is no length of the test: give more than 0, and {MOST_S:g} "
+                         "at most. Leave it out for 10.")  # fmt: skip
+    given = _given(args.rig, args.port or [])
     quiet = args.json == "-"
     say = (lambda finding: None) if quiet else (lambda finding: print(line(finding), flush=True))
     found = examine(args.rig, args.seconds, args.log, given, say)

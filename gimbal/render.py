@@ -18,6 +18,7 @@ import numpy as np
 from gimbal.config.schema import Camera
 from gimbal.errors import ConfigError, UsageError
 from gimbal.metrics import axes_N
+from gimbal.output import check_writable
 from gimbal.vision import need_opencv
 
 SUB_EXPOSURES = 6
@@ -209,6 +210,8 @@ def check_render(path: str | None) -> None:
     need_opencv()
     if Path(path).suffix.lower() not in (".mp4", ".avi"):
         raise UsageError(f"--render {path}: name a video that ends in .mp4 or .avi, for example pass.mp4.")
+    check_writable(path, "--render")
+    check_writable(str(Path(path).with_suffix(".csv")), "--render: the table beside the video,")
 
 
 def render_run(path: str, h: np.ndarray, camera: Camera, seed: int = 1) -> int:

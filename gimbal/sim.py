@@ -93,7 +93,7 @@ def simulate(
     if args.seeds > 1 and row["jitter_urad_rms"]:
         row["jitter_urad_by_seed"] = [r["jitter_urad_rms"]["total"] for r in rows]
     row["config_hash"] = rig.hash + scenario.hash
-    if args.bound and scenario.config.carrier.kind != "still":
+    if args.bound:
         from gimbal.tuning.carrier_bound import bound_keys, known_bound
 
         row |= bound_keys(row, known_bound(rig.config, scenario.config, seconds, args.seed, _say))
@@ -203,6 +203,36 @@ def _worth(args: argparse.Namespace) -> int:
     return int(bool(rows[0]["faults"]))
 
 
+def _refuse_ignored(args: argparse.Namespace) -> None:
+    """An option that would do nothing is refused, not passed over. Raises UsageError."""
+
+    def given(*names: str) -> str:
+        neutral = {"seeds": 1}
+        return ", ".join(f"--{n}" for n in names if getattr(args, n) not in (None, False, neutral.get(n)))
+
+    if args.all and (one := given("plot", "report", "render", "log", "worth")):
+        raise UsageError(f"{one}: of one run only. Name the scenario in place of --all.")
+    if args.all and (one := given("controller")):
+        raise UsageError(f"{one}: --all flies both controllers. Leave it out, or name the scenario.")
+    idle = ("mode", "controller", "track", "seeds", "bound", "plot", "report", "render", "log")
+    if args.worth and (one := given(*idle)):
+        raise UsageError(
+            f"{one}: --worth flies lock mode with the full controller once for each term and prints a table; it takes "
+            "--rig, --seconds, --seed and --json. Leave one or the other out."
+        )
+
+
+def _check_bound(scenario: Scenario, mode: str) -> None:
+    """Raises UsageError where there is no bound; says where there is no ratio."""
+    if scenario.carrier.kind == "still":
+        raise UsageError(
+            f"--bound: scenario {scenario.name} has a carrier that stands still, so there is no disturbance to bound. "
+            "Leave --bound out, or name a carrier: gimbal sim speedflight --bound."
+        )
+    if mode != "lock":
+        _say(f"--bound: bounds are of lock mode, so there is no ratio in mode {mode}; --mode lock gives one")
+
+
 def sim_command(args: argparse.Namespace) -> int:
     """Entry of `gimbal sim`."""
     if bool(args.scenario) == bool(args.all):
@@ -212,17 +242,19 @@ def sim_command(args: argparse.Namespace) -> int:
     check_seed(args.seed)
     if args.log and (args.all or args.seeds > 1):
         raise UsageError("--log takes one run: leave out --all and --seeds, or --log.")
-    if args.all and (args.plot or args.report or args.log or args.worth):
-        raise UsageError("--plot, --report, --worth and --log are of one run: name the scenario in place of --all.")
-    for path, what in ((args.json, "--json"), (args.log, "--log"), (args.plot, "--plot"), (args.report, "--report")):
-        check_writable(path, what)
+    _refuse_ignored(args)
+    check_render(args.render)
+    for name in ("json", "log", "plot", "report"):
+        check_writable(getattr(args, name), f"--{name}")
     if args.all:
         return _all(args)
     if args.worth:
         return _worth(args)
-    check_render(args.render)
+    scenario = load_scenario(args.scenario)
+    if args.bound:
+        _check_bound(scenario.config, args.mode or scenario.config.mode)
     history: list[Any] = []
-    row = simulate(load_scenario(args.scenario), args, args.controller, history)
+    row = simulate(scenario, args, args.controller or "full", history)
     print_row(row)
     write_json(args.json, row)
     if args.plot:
@@ -232,11 +264,11 @@ def sim_command(args: argparse.Namespace) -> int:
             args.plot,
             history[-1],
             row,
-            half_frame(load_rig(args.rig or load_scenario(args.scenario).config.rig).config),
+            half_frame(load_rig(args.rig or scenario.config.rig).config),
         )
         print(f"  plot           {args.plot}")
     if args.render:
-        rig = load_rig(args.rig or load_scenario(args.scenario).config.rig).config
+        rig = load_rig(args.rig or scenario.config.rig).config
         print(f"  video          {args.render}, {render_run(args.render, history[-1], rig.camera, args.seed)} frames")
     if args.report:
         _report(args, history[-1], row)

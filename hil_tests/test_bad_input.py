@@ -95,8 +95,11 @@ def test_log_folder_that_fills_up_in_flight(place, daemon):
 
 
 def test_ports_that_are_not_named_or_not_there(place):
-    failed(place, code=1, says="no port is named for this device")
-    error = failed(place, "--port", "imu=/dev/serial/by-id/none", code=1, says="is not there")
+    failed(place, code=2, says="no port is named for imu", seconds=30)
+    given = [
+        word for name in ("imu", "motors", "gnss", "beacon") for word in ("--port", f"{name}=/dev/serial/by-id/none")
+    ]
+    error = failed(place, *given, code=1, says="is not there")
     assert error.count("imu") >= 1
 
 

@@ -2,20 +2,54 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from gimbal.__main__ import main
+from gimbal.__main__ import build_parser, main
+from gimbal.records import COMMAND, SENSE, Mode
+from gimbal.targeting.track_records import Status
 
 
 def run(*argv: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "gimbal", *argv], capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("command", ["sim", "run", "emulate", "ctl", "replay", "demo", "warmup", "bench", "devices"])
+COMMANDS = next(a.choices for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/contract.md"])
+def test_the_pages_name_every_command(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert [
+        name for name in COMMANDS if f"gimbal {name}" not in text and name not in ("emulate", "warmup", "bench")
+    ] == []
+    if page == "docs/contract.md":
+        assert [name for name in COMMANDS if f"gimbal {name}" not in text] == []
+        fields = {name for record in (SENSE, COMMAND) for name in record.names}
+        fields = {name.replace("beacon_", "gnss_") for name in fields}
+        assert sorted(name for name in fields if f"`{name}`" not in text) == []
+        assert [status.name for status in Status if status.name not in text] == []
+        assert [key for key in ("bound_lqg_urad", "bound_robust_urad", "bound_ratio") if key not in text] == []
+
+
+def test_every_command_that_reports_has_json():
+    silent = {"emulate", "warmup"}
+    assert [n for n, p in COMMANDS.items() if n not in silent and "--json" not in p._option_string_actions] == []
+
+
+@pytest.mark.parametrize("command", ["sim", "run"])
+def test_help_lists_every_mode(command):
+    text = " ".join(COMMANDS[command].format_help().split())
+    assert ", ".join(mode.name.lower() for mode in Mode) in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_examples(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
@@ -56,6 +90,37 @@ def test_help_loads_nothing_heavy():
         (["run", "none"], ["none"]),
         (["replay", "pyproject.toml", "--verify"], ["pyproject.toml"]),
         (["replay", "missing.mcap", "--verify"], ["missing.mcap"]),
+        (["sim", "bench", "--render", "/nowhere/x.mp4"], ["--render", "/nowhere"]),
+        (["sim", "bench", "--bound"], ["--bound", "stands still"]),
+        (["sim", "--all", "--render", "x.mp4"], ["--render", "--all"]),
+        (["sim", "--all", "--controller", "pid"], ["--controller", "--all"]),
+        *[
+            (["sim", "speedflight", "--worth", *words], [words[0], "--worth"])
+            for words in (
+                ["--mode", "lock"],
+                ["--controller", "full"],
+                ["--plot", "p.png"],
+                ["--report", "r.html"],
+                ["--render", "r.mp4"],
+                ["--log", "l.mcap"],
+                ["--bound"],
+                ["--seeds", "2"],
+                ["--track", "t.csv"],
+            )
+        ],
+        *[(["doctor", "--seconds", seconds], ["--seconds", "more than 0"]) for seconds in ("nan", "-1", "0", "inf")],
+        (["doctor", "torque", "--port", "nonsense"], ["NAME=PATH"]),
+        (["doctor", "torque", "--port", "lens=/dev/null"], ["lens", "imu"]),
+        (["doctor", "--port", "imu=/dev/null"], ["name the rig"]),
+        (["run", "torque"], ["no port is named for imu, motors", "--emulate"]),
+        (["run", "torque", "--port", "imu=/dev/null"], ["no port is named for motors"]),
+        (["vision", "x.mp4", "--rig", "torque"], ["no device that takes bearings", "--to"]),
+        (["vision", "x.mp4", "--rig", "torque_camera", "--latency-ms", "nan"], ["--latency-ms"]),
+        (["vision", "x.mp4", "--rig", "torque_camera", "--exposure-us", "-1"], ["--exposure-us"]),
+        (["vision", "x.mp4", "--rig", "torque_camera", "--box", "2", "0", "0"], ["--box"]),
+        (["vision", "x.mp4", "--rig", "torque_camera", "--json", "/nowhere/x.json"], ["--json", "/nowhere"]),
+        (["calibrate", "gyro", "torque", "--json", "/nowhere/x.json"], ["--json", "/nowhere"]),
+        (["why", "logs", "--json", "/nowhere/x.json"], ["--json", "/nowhere"]),
         (["devices", "probe"], ["probe PORT"]),
         (["devices", "probe", "/dev/null", "--driver", "vesk"], ["vesk", "vesc"]),
         (["devices", "probe", "/dev/null", "--ids", "one"], ["--ids"]),

@@ -14,6 +14,7 @@ from gimbal.calibrate.result import Result, draw
 from gimbal.config.load import CONFIGS, load_rig
 from gimbal.config.schema import Rig
 from gimbal.errors import UsageError
+from gimbal.output import check_writable, write_json
 
 
 class Procedure(NamedTuple):
@@ -71,6 +72,7 @@ def calibrate_command(args: Namespace) -> int:
     """Run one procedure. 0: its section was written; 2: the recording was refused, with the reason."""
     if args.seconds is not None and not 1.0 <= args.seconds <= 86400.0:
         raise UsageError(f"--seconds {args.seconds:g} isn't a recording: give 1 to 86400.")
+    check_writable(args.json, "--json")
     rig = load_rig(args.rig).config
     serial = _serial(args, rig)
     folder = Path(args.dir) if args.dir else CONFIGS / "calibration"
@@ -99,6 +101,10 @@ def calibrate_command(args: Namespace) -> int:
         except OSError as error:
             raise UsageError(f"--plot {picture} can't be written ({error.strerror}). Name another place.") from error
         print(f"  plot     {picture}")
+    found = {"what": args.what, "rig": rig.name, "serial": serial, "section": result.section,
+             "seconds": recording.seconds, "imu_rate_hz": recording.rate_hz, "says": result.lines,
+             "file": None if args.dry_run else str(path)}  # fmt: skip
+    write_json(args.json, found | {"found": result.found.model_dump(mode="json")})
     if not args.dry_run and rig.calibrated is None:
         print(f'  to use   calibration = "{path if args.dir else serial}" at the top of the rig file')
     return 0

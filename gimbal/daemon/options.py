@@ -55,6 +55,8 @@ def check_options(args: Namespace) -> Options:
     if mode not in MODES:
         raise UsageError(f"--mode {mode!r} is not known: use one of {', '.join(MODES)}.")
     ports = check_ports(args.port or [], rig.config.devices)
+    if scenario is None:
+        check_all_named(rig.config, ports)
     seed = 1 if args.seed is None else args.seed
     if seed < 0:
         raise UsageError(f"--seed {seed} is no seed: give 0 or more.")
@@ -85,6 +87,17 @@ def check_ports(given: list[str], devices: dict[str, Any]) -> dict[str, str]:
             raise UsageError(f"--port names {name!r}; this rig's devices are {', '.join(sorted(devices)) or 'none'}.")
         ports[name] = path
     return ports
+
+
+def check_all_named(config: Any, ports: dict[str, str]) -> None:
+    """Without emulators each device needs a port, from the rig file or the command line. Raises UsageError."""
+    missing = [name for name, device in config.devices.items() if not (ports.get(name) or device.port)]
+    if missing:
+        raise UsageError(
+            f"Rig {config.name!r}: no port is named for {', '.join(missing)}. Give each a `port` in the rig file or "
+            f"--port {missing[0]}=/dev/serial/by-id/… (`gimbal devices` lists who answers where), or fly on emulators "
+            "with --emulate SCENARIO."
+        )
 
 
 def check_log(log: str | None) -> Path | None:

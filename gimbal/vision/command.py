@@ -15,13 +15,18 @@ from typing import Any
 
 import numpy as np
 
+from firmware_bridge import registry
 from gimbal.config.load import load_rig
-from gimbal.config.schema import Camera
+from gimbal.config.schema import Camera, Rig
 from gimbal.errors import UsageError
 from gimbal.metrics import axes_N
+from gimbal.output import check_writable, write_json
 from gimbal.records import TargetStatus
 from gimbal.vision.follow import BOX_M, Follower, Found, Sight
 from gimbal.vision.frames import Frame, frames
+
+DEFAULT_TO = "udp://127.0.0.1:5602"
+MOST_LATE_MS, MOST_OPEN_US = 10_000.0, 1e6
 
 
 def sight_of(row: np.void, t_ns: int, camera: Camera, width: int, height: int) -> Sight | None:
@@ -75,19 +80,46 @@ def _box(values: list[float] | None, frame: Frame) -> tuple[float, float, float]
     if values is None:
         return None
     height, width = frame.image.shape[:2]
-    if not all(math.isfinite(v) and 0.0 < v <= 1.0 for v in values):
-        raise UsageError("--box takes X Y SIDE as shares of the picture's width and height, 0 to 1: --box 0.5 0.5 0.1")
     return values[0] * width, values[1] * height, values[2] * width
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    """Raises UsageError; before the source is opened."""
+    if args.box is not None and not all(math.isfinite(v) and 0.0 < v <= 1.0 for v in args.box):
+        raise UsageError("--box takes X Y SIDE as shares of the picture's width and height, 0 to 1: --box 0.5 0.5 0.1")
+    if not 0.0 <= args.latency_ms <= MOST_LATE_MS:
+        raise UsageError(f"--latency-ms {args.latency_ms:g} is no age of a frame: give 0 to {MOST_LATE_MS:g}. Cameras "
+                         "are 30 to 120 ms late.")  # fmt: skip
+    if not 0.0 < args.exposure_us <= MOST_OPEN_US:
+        raise UsageError(f"--exposure-us {args.exposure_us:g} is no exposure: give more than 0, at most "
+                         f"{MOST_OPEN_US:g}.")  # fmt: skip
+
+
+def _of_rig(rig: Rig) -> str:
+    """Where the rig's vision device listens, on this host. Raises UsageError where it has none."""
+    ports = [device.port for device in rig.devices.values() if registry.entry(device.driver).kind == "bearing"]
+    if not ports:
+        raise UsageError(
+            f"Rig {rig.name!r} has no device that takes bearings, so its daemon would not hear them. Use one with "
+            'driver = "vision_json" (configs/rigs/torque_camera.toml shows it), or say where to send with --to.'
+        )
+    return f"udp://127.0.0.1:{ports[0].rpartition(':')[2]}" if ports[0].startswith("udp://") else DEFAULT_TO
+
+
+def _place(to: str) -> tuple[str, int]:
+    """Host and port. Raises UsageError."""
+    host, _, port = to.removeprefix("udp://").rpartition(":")
+    if not to.startswith("udp://") or not port.isdigit() or not 0 < int(port) < 65536:
+        raise UsageError(f"--to {to!r} is no place to send to: give udp://HOST:PORT, for example {DEFAULT_TO}.")
+    return host or "127.0.0.1", int(port)
 
 
 def vision_command(args: argparse.Namespace) -> int:
     """Entry of `gimbal vision`. 0 when the source has ended."""
     rig = load_rig(args.rig).config
-    host, _, port = args.to.removeprefix("udp://").rpartition(":")
-    if not args.to.startswith("udp://") or not port.isdigit() or not 0 < int(port) < 65536:
-        raise UsageError(
-            f"--to {args.to!r} is no place to send to: give udp://HOST:PORT, for example udp://127.0.0.1:5602."
-        )
+    check_writable(args.json, "--json")
+    _check_numbers(args)
+    host, port = _place(args.to or _of_rig(rig))
     predictor = None
     if args.box is None:
         from gimbal.telemetry.shm import SharedMemoryError
@@ -111,9 +143,11 @@ def vision_command(args: argparse.Namespace) -> int:
             sight = None if row is None else sight_of(row, middle_ns, rig.camera, width, height)
             found = follower.step(frame.image, sight)
             followed += found.tracking
-            out.sendto(bearing(frame, found, seq), (host or "127.0.0.1", int(port)))
+            out.sendto(bearing(frame, found, seq), (host, port))
             seq += 1
     finally:
         out.close()
-    print(f"{seq} frames, subject followed in {followed}, {seq / max(time.monotonic() - started, 1e-9):.0f} frames/s")
+    rate = seq / max(time.monotonic() - started, 1e-9)
+    print(f"{seq} frames, subject followed in {followed}, {rate:.0f} frames/s")
+    write_json(args.json, {"rig": rig.name, "frames": seq, "followed": followed, "frames_s": rate})
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,10 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_log_becomes_a_file_that_the_rig_reads(log: Path, tmp_path: Path, capsys) -> None:
     words = ["calibrate", "joints", "torque", "--from", str(log), "--dir", str(tmp_path), "--serial", "A1"]
-    assert main(words) == 0
+    assert main([*words, "--json", str(tmp_path / "found.json")]) == 0
+    told = json.loads((tmp_path / "found.json").read_text())
+    assert told["section"] == "joints" and told["found"]["pitch"]["direction"] == -1
+    assert told["file"] == str(tmp_path / "A1.toml")
     said = capsys.readouterr().out
     assert "direction -1" in said and "Hold the camera at its marks" in said
     assert (tmp_path / "A1-joints.png").stat().st_size > 10_000

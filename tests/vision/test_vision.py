@@ -129,8 +129,10 @@ def test_the_command_sends_what_the_driver_reads(tmp_path):
     port.bind(("127.0.0.1", 0))
     port.settimeout(5.0)
     to = f"udp://127.0.0.1:{port.getsockname()[1]}"
-    args = argparse.Namespace(source=path, rig="torque", to=to, box=[0.5, 0.5, 0.06], latency_ms=0.0, exposure_us=1.0)
+    args = argparse.Namespace(source=path, rig="torque", to=to, box=[0.5, 0.5, 0.06], latency_ms=0.0, exposure_us=1.0,
+                              json=str(tmp_path / "vision.json"))  # fmt: skip
     assert vision_command(args) == 0
+    assert json.loads((tmp_path / "vision.json").read_text())["frames"] >= 11
     framer = JsonFramer()
     rows = [read(found) for _ in range(11) for found in framer.feed(port.recv(2048))]
     port.close()

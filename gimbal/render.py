@@ -207,11 +207,11 @@ def check_render(path: str | None) -> None:
     """
     if path is None:
         return
-    need_opencv()
     if Path(path).suffix.lower() not in (".mp4", ".avi"):
         raise UsageError(f"--render {path}: name a video that ends in .mp4 or .avi, for example pass.mp4.")
     check_writable(path, "--render")
     check_writable(str(Path(path).with_suffix(".csv")), "--render: the table beside the video,")
+    need_opencv()
 
 
 def render_run(path: str, h: np.ndarray, camera: Camera, seed: int = 1) -> int:

@@ -55,15 +55,16 @@ def check_options(args: Namespace) -> Options:
     if mode not in MODES:
         raise UsageError(f"--mode {mode!r} is not known: use one of {', '.join(MODES)}.")
     ports = check_ports(args.port or [], rig.config.devices)
-    if scenario is None:
-        check_all_named(rig.config, ports)
     seed = 1 if args.seed is None else args.seed
     if seed < 0:
         raise UsageError(f"--seed {seed} is no seed: give 0 or more.")
-    return Options(
+    options = Options(
         rig, scenario, track, seed, bool(args.arm), mode, check_seconds(args.seconds, scenario is not None),
         check_log(args.log), ports, check_json(args.json),
     )  # fmt: skip
+    if scenario is None:  # last: a mistake in what was given is said before what wasn't given
+        check_all_named(rig.config, ports)
+    return options
 
 
 def check_seconds(seconds: float | None, emulated: bool = False) -> float | None:

@@ -21,6 +21,11 @@ class Entry:
     line: str = "uart"
     baud: int = 115200  # the usual one; USB devices ignore it
 
+    @property
+    def in_loop(self) -> bool:
+        """The stabilisation loop opens and reads it; a radio is the operator's."""
+        return self.kind != "radio"
+
 
 _D, _E = "firmware_bridge.drivers.", "firmware_bridge.emulators."
 

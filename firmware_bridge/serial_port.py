@@ -14,23 +14,26 @@ import serial
 
 from firmware_bridge.errors import PortError
 
+# What pyserial raises of a port that is gone or refuses: termios.error is no OSError.
+SERIAL_ERRORS = (serial.SerialException, OSError, ValueError, termios.error)
+
 
 def open_serial_fd(path: str, baud: int) -> tuple[serial.Serial, bool]:
     """The open port, non-blocking and locked, and whether the low-latency flag took. Raises PortError."""
     check_path(path)
     try:
         port = serial.Serial(path, baud, timeout=0, write_timeout=0, exclusive=True)
-    except (serial.SerialException, OSError, ValueError) as error:
+        os.set_blocking(port.fileno(), False)
+    except SERIAL_ERRORS as error:
         raise _explained(path, baud, error) from None
     try:
         fcntl.ioctl(port.fileno(), termios.TIOCEXCL)  # programs that don't ask for the flock are kept out by this
     except OSError:
         pass  # not a tty that knows it: the flock stands
-    os.set_blocking(port.fileno(), False)
     try:
         port.set_low_latency_mode(True)
         low = True
-    except (OSError, ValueError, NotImplementedError, AttributeError):
+    except (*SERIAL_ERRORS, NotImplementedError, AttributeError):
         low = False  # ptys, CDC and CP210x have no such knob
     return port, low
 
@@ -69,7 +72,7 @@ def check_path(path: str) -> None:
 
 
 def _explained(path: str, baud: int, error: Exception) -> PortError:
-    code = getattr(error, "errno", None)
+    code = error.args[0] if isinstance(error, termios.error) and error.args else getattr(error, "errno", None)
     text = str(error)
     if code in (errno.EACCES, errno.EPERM):
         return PortError(

@@ -7,6 +7,7 @@ one that has not begun (counted). A gone port gives LINK_LOST until ``reopen`` f
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -24,6 +25,7 @@ from firmware_bridge.interface import Status
 Clock = Callable[[], int]
 _OK, _LINK_LOST, _LINE_FULL = int(Status.OK), int(Status.LINK_LOST), int(Status.LINE_FULL)
 _GONE = (errno.EIO, errno.ENODEV, errno.ENXIO, errno.EBADF, errno.EPIPE, errno.ENOTCONN)
+_SERIAL_ERRORS = (OSError, ValueError, termios.error)  # termios.error is no OSError
 _BUFFER = 1 << 14
 CONTROL_LINES = {"cts": termios.TIOCM_CTS, "dsr": termios.TIOCM_DSR}
 
@@ -171,9 +173,9 @@ class SerialTransport(Transport):
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
         self._drained = False
-        self.lost = False
         if self._format != ("N", 1):
             self.set_format(*self._format)
+        self.lost = False
 
     def fileno(self) -> int:
         return self._fd
@@ -217,14 +219,21 @@ class SerialTransport(Transport):
 
     def set_baud(self, baud: int) -> None:
         self.baud = baud
-        self._serial.baudrate = baud
+        try:
+            self._serial.baudrate = baud
+        except _SERIAL_ERRORS as error:
+            raise PortError(
+                f"port {self.path} can't be set to {baud} baud ({error}). Check its cable, and set a baud the adapter "
+                "knows."
+            ) from None
 
     def set_format(self, parity: str, stop_bits: int) -> None:
         self._format = (parity, stop_bits)
         try:
             self._serial.parity, self._serial.stopbits = parity, stop_bits
-        except (termios.error, OSError, ValueError):  # a pty, which carries whole bytes whatever the format
-            self._serial.parity, self._serial.stopbits = "N", 1
+        except _SERIAL_ERRORS:  # a pty, which carries whole bytes whatever the format
+            with contextlib.suppress(*_SERIAL_ERRORS):  # gone meanwhile: reading will tell
+                self._serial.parity, self._serial.stopbits = "N", 1
 
     def control_line(self, name: str) -> bool | None:
         if self.lost:
@@ -241,7 +250,7 @@ class SerialTransport(Transport):
         self._release()
         try:
             self._open()
-        except PortError:
+        except (PortError, *_SERIAL_ERRORS):  # it may go again while it is being opened
             return _LINK_LOST
         self.counters.reopened += 1
         return _OK
@@ -255,7 +264,7 @@ class SerialTransport(Transport):
             self._fd = -1
             try:
                 self._serial.close()
-            except OSError:
+            except _SERIAL_ERRORS:
                 pass  # the device is gone: there is nothing left to release
 
     def close(self) -> None:

@@ -45,8 +45,8 @@ class BreakableRig(MemoryRig):
             (self.folder / name).touch()
         ports = {name: str(self.folder / name) for name in self.config.devices}
 
-        def hardware(config: Any, _: Any, connect: Any, clock: Any) -> HardwareRig:
-            return HardwareRig(config, ports, lambda path, baud: connect(Path(path).name, baud), clock)
+        def hardware(config: Any, _: Any, connect: Any, clock: Any, mend: Any) -> HardwareRig:
+            return HardwareRig(config, ports, lambda path, baud: connect(Path(path).name, baud), clock, mend)
 
         super().open(info, hardware)
 

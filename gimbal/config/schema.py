@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from firmware_bridge.registry import DEVICES
 from gimbal.config.attached import Autopilot, Device, InnerLoop, Radio
 from gimbal.config.calibration import Calibration
 from gimbal.config.section import Axis, NonNegative, NonNegative3, Positive, Positive3, Section, Vec3
@@ -344,9 +345,11 @@ class Rig(Section):
     @model_validator(mode="after")
     def _wired_stop_has_a_port(self) -> Rig:
         name = self.safety.wired_stop_device
-        if name and name not in self.devices:
-            raise ValueError(f"safety.wired_stop_device names {name!r}, which is none of [devices]: "
-                             f"{', '.join(sorted(self.devices)) or 'there are none'}")  # fmt: skip
+        opened = [n for n, d in self.devices.items() if d.driver not in DEVICES or DEVICES[d.driver].in_loop]
+        if name and name not in opened:
+            why = " whose port the loop opens" if name in self.devices else ""
+            raise ValueError(f"safety.wired_stop_device names {name!r}, which is none of [devices]{why}: "
+                             f"{', '.join(sorted(opened)) or 'there are none'}")  # fmt: skip
         return self
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ from gimbal.rig.acceptance import accept_drive, accept_line, check_roles, device
 from gimbal.rig.autopilot import Autopilot
 from gimbal.rig.board import Board
 from gimbal.rig.joint_sense import believed
-from gimbal.rig.line import SILENT_NS, Line
+from gimbal.rig.line import Line
 from gimbal.rig.local_frame import LocalFrame
 from gimbal.rig.mender import AtOnce, Mender
 from gimbal.rig.receivers import Receivers
@@ -44,6 +44,7 @@ class HardwareRig:
         ports: device name -> path, before the rig file's.
         connect: makes a transport of a path and a baud; lock-step runs give lines in memory.
         clock: ns, the transports' own.
+        mend: who does the slow work on ports; None: a thread on the machine's own clock, else at once.
 
     Raises (on ``open`` only): UsageError when the rig file's devices can't make a rig; BridgeError when a port is
     absent, busy or not permitted, when nothing or another device answers, or when a line is too slow.
@@ -55,6 +56,7 @@ class HardwareRig:
         ports: Mapping[str, str] | None = None,
         connect: Callable[[str, int], Any] = open_transport,
         clock: Callable[[], int] = time.monotonic_ns,
+        mend: AtOnce | None = None,
     ) -> None:
         self.config, self.connect, self.clock = config, connect, clock
         self.ports = dict(ports or {})
@@ -72,7 +74,7 @@ class HardwareRig:
         self._feedback: dict[str, np.ndarray] = {}
         direction, zero = believed(config)
         self._direction, self._zero = direction.tolist(), zero.tolist()
-        self._mend: Mender | AtOnce = AtOnce()
+        self._mend: AtOnce = mend or AtOnce()
         self._wired_stop: WiredStop | None = None
 
     # Opening: before the loop, may take a second, raises.
@@ -80,13 +82,19 @@ class HardwareRig:
     def open(self, info: Mapping[str, Any]) -> None:
         self.lines = self._plan()
         threaded = self.clock is time.monotonic_ns
-        self._mend = Mender() if threaded else AtOnce()
+        if threaded:
+            self._mend = Mender()
         try:
             for line in self.lines:
                 self._open_line(line, 1.0 / info["dt_s"])
                 if line.name == self.config.safety.wired_stop_device:
                     contact = self.config.safety.wired_stop_line
                     self._wired_stop = WiredStop(line.name, line.driver.transport, contact, threaded)
+            if self.config.safety.wired_stop_device and self._wired_stop is None:
+                raise UsageError(
+                    f"safety.wired_stop_device names {self.config.safety.wired_stop_device!r}, which the loop doesn't "
+                    f"open: nobody would read the contact. Name one of {', '.join(x.name for x in self.lines)}."
+                )
         except BaseException:
             self.safe()
             self.close()
@@ -113,9 +121,10 @@ class HardwareRig:
                         "(the rig's own) or 'beacon' (the subject's). Rename the section."
                     )
                 kind = name
-            if kind == "radio":
-                continue  # the operator's: no part of the loop (gimbal/rig/radio.py)
-            line = Line(name, device.driver, kind, self.ports.get(name) or device.port)
+            if not registry.entry(device.driver).in_loop:
+                continue  # the operator's: gimbal/rig/radio.py
+            told = device_defaults(self.config, kind) | dict(device.options)
+            line = Line(name, device.driver, kind, self.ports.get(name) or device.port, float(told.get("rate_hz", 0)))
             if kind == "motor":
                 line.axes = [i for i, axis in enumerate(AXES) if f"{axis}_id" in device.options] or [0, 1, 2]
             lines.append(line)
@@ -148,8 +157,10 @@ class HardwareRig:
 
     def discard_stale(self) -> None:
         """Throw away what has piled up since ``open``, just before the loop: its first tick reads the present."""
+        now = self.clock()
         for line in self.lines:
             line.driver.transport.discard_input()
+            line.last_row_ns = now  # what was said meanwhile has been thrown away
 
     # In the loop: nothing raises, nothing blocks.
 
@@ -167,7 +178,7 @@ class HardwareRig:
                 self._take(line, now)
         lost = 0
         for line in self.lines:
-            if line.drives and (line.restarted or now - line.last_row_ns > SILENT_NS):
+            if now - line.last_row_ns > line.quiet_ns or (line.drives and line.restarted):
                 line.troubled = True
             if line.troubled and line.usable(now, self._mend, not self._driving):
                 self._take(line, now)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 
 Job = Callable[[], None]
@@ -23,8 +25,32 @@ def leave_the_loop_its_cpu() -> None:
             os.sched_setaffinity(0, allowed - {max(allowed)})
 
 
-class Mender:
-    """Runs jobs one after the other in a thread of its own. A job must not raise."""
+class AtOnce:
+    """Where time stands still between ticks (a simulated clock): the job is done when the call returns.
+
+    A job that raises what nobody foresaw ends alone: ``failed`` counts them, the first is told on stderr, the next run.
+    """
+
+    failed = 0
+
+    def __call__(self, job: Job) -> None:
+        self.carry_out(job)
+
+    def close(self) -> None:
+        pass
+
+    def carry_out(self, job: Job) -> None:
+        try:
+            job()
+        except Exception:
+            self.failed += 1
+            if self.failed == 1:
+                print("gimbal: mending a port met the unforeseen, it is tried again:", file=sys.stderr)
+                traceback.print_exc()
+
+
+class Mender(AtOnce):
+    """The same in a thread of its own, one job after the other."""
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -41,14 +67,4 @@ class Mender:
     def _work(self) -> None:
         leave_the_loop_its_cpu()
         while (job := self._jobs.get()) is not None:
-            job()
-
-
-class AtOnce:
-    """The same where time stands still between ticks (a simulated clock): the job is done when the call returns."""
-
-    def __call__(self, job: Job) -> None:
-        job()
-
-    def close(self) -> None:
-        pass
+            self.carry_out(job)

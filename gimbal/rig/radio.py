@@ -2,7 +2,8 @@
 
 It runs beside the loop, never in it. Sticks ask for rates that end after 100 ms by themselves; at failsafe, silence or
 an unplugged receiver they are zero at once. What was lost acts again only after the sticks were seen in their middle
-and the arming switch down: by the operator's hand, not by the link coming back.
+and the arming switch down: by the operator's hand, not by the link coming back. What stops (the stop switch up, the
+arming switch put down) acts as soon as it is seen, also when it was thrown while the link was gone.
 """
 
 from __future__ import annotations
@@ -48,12 +49,13 @@ class Hand:
         self._sign = [-1.0 if axis in config.reverse else 1.0 for axis in AXES]
         self._zeros_left = 0
         self._sent_ns = 0
+        self._arm_down = False  # where the arming switch was seen last; it may be put down while the link is gone
         self._lose()
 
     def _lose(self) -> None:
         self.ready = False  # sticks seen in their middle since the link is there
         self._may_arm = False
-        self._stop_was_up = True
+        self._stop_was_up = False  # thrown while nobody heard it, it counts when it is first seen
         self._position = self._seen = -1
 
     def silent(self) -> list[Order]:
@@ -113,12 +115,13 @@ class Hand:
         if c.arm_channel:
             value = channel[c.arm_channel - 1]
             if value < _DOWN:
-                if not self._may_arm and self.ready:
+                if not self._arm_down:  # stopping needs no centred sticks
                     orders.append(Order(Verb.DISARM))
-                self._may_arm = True
-            elif value > _UP and self._may_arm and self.ready:
-                self._may_arm = False
-                orders.append(Order(Verb.ARM))
+                self._may_arm = self._arm_down = True
+            elif value > _UP:
+                if self._may_arm and self.ready:
+                    orders.append(Order(Verb.ARM))
+                self._may_arm = self._arm_down = False  # up too early: down again first
         if c.mode_channel:
             n = len(c.modes)
             share = (max(-1.0, min(1.0, channel[c.mode_channel - 1])) + 1.0) / 2.0

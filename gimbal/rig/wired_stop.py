@@ -8,16 +8,18 @@ loop asks, the loop reads its last answer.
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 from gimbal.errors import UsageError
 from gimbal.rig.mender import leave_the_loop_its_cpu
 
 EVERY_S = 0.005
+STALE_NS = 60_000_000  # an answer older than this is none: twice the longest stalls of a host that still keeps its loop
 
 
 class WiredStop:
-    """``open``: the chain is open, or nobody can tell any more.
+    """``open``: the chain is open, or nobody can tell any more: the port is gone, or the last answer is too old.
 
     Args:
         transport: of the port that carries the contact.
@@ -29,7 +31,7 @@ class WiredStop:
     def __init__(self, device: str, transport: Any, line: str, threaded: bool) -> None:
         self._transport, self._line = transport, line
         self._ended = threading.Event()
-        self._answer = self._ask()
+        self._answer, self._asked_ns = self._ask(), time.monotonic_ns()
         if transport.control_line(line) is None:
             raise UsageError(
                 f"safety.wired_stop_device = {device!r}: its port {transport.name} tells nothing of {line.upper()} "
@@ -42,7 +44,9 @@ class WiredStop:
 
     @property
     def open(self) -> bool:
-        return self._answer if self._thread is not None else self._ask()
+        if self._thread is None:
+            return self._ask()
+        return self._answer or time.monotonic_ns() - self._asked_ns > STALE_NS
 
     def close(self) -> None:
         """End the thread."""
@@ -54,4 +58,6 @@ class WiredStop:
     def _watch(self) -> None:
         leave_the_loop_its_cpu()
         while not self._ended.wait(EVERY_S):
+            began_ns = time.monotonic_ns()  # of the asking: an adapter that takes long tells of the past
             self._answer = self._ask()
+            self._asked_ns = began_ns

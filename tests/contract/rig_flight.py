@@ -5,7 +5,10 @@ Lock-step: one simulated clock for physics, devices, lines and loop, so a run gi
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from gimbal.plant import base_motion
 from gimbal.plant.simulator import Plant
 from gimbal.records import Arm
 from gimbal.rig.hardware import HardwareRig
+from gimbal.rig.mender import AtOnce
 
 COMPUTE_NS = 200_000  # from the tick's reading to its command on the wire: the loop's own time on a small machine
 OPENING_NS = 4_000_000_000  # the plant's clock starts this long before the first tick: opening takes simulated time
@@ -40,6 +44,53 @@ class MemoryHost(Host):
     def add_pty(self, name: str, emulator: Emulator, make: Any = None) -> Wire:
         wire, self.lines[name] = self.add_memory(name, emulator, self.clock, make)
         return wire
+
+
+class InStep(AtOnce):
+    """Jobs beside a simulated loop: one that waits on its line gives way to the ticks until its time has come."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[Any] = deque()
+        self._thread: threading.Thread | None = None
+        self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
+        self._over = False
+
+    def __call__(self, job: Any) -> None:
+        self._jobs.append(job)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, daemon=True)
+            self._thread.start()
+            self.turn()
+
+    def turn(self) -> None:
+        """Let the job in hand go on until it waits again or is through."""
+        if self._thread is not None and self._thread.is_alive():  # a forked copy of a flight has no thread
+            self._go.release()
+            self._back.acquire()
+
+    def close(self) -> None:
+        self._over = True
+        while self._thread is not None and self._thread.is_alive():
+            self.turn()
+
+    def wait(self, pump: Any, until_ns: int) -> None:
+        """A line's ``pump``: the job's thread waits for the next tick; whoever else waits moves the clock."""
+        if threading.current_thread() is not self._thread:
+            pump(until_ns)
+            return
+        self._back.release()
+        self._go.acquire()
+        if self._over:
+            raise SystemExit
+
+    def _work(self) -> None:
+        self._go.acquire()
+        try:
+            while self._jobs:
+                self.carry_out(self._jobs.popleft())
+        finally:
+            self._thread = None
+            self._back.release()
 
 
 class MemoryRig(Emulators):
@@ -72,7 +123,9 @@ class MemoryRig(Emulators):
         self.ring = None
         for name, device in config.devices.items():
             self._add(name, device, config)
-        self.hardware = hardware(config, {name: name for name in config.devices}, self._connect, self.clock)
+        self.mend = InStep()
+        ports = {name: name for name in config.devices}
+        self.hardware = hardware(config, ports, self._connect, self.clock, self.mend)
         self.hardware.open(info)
         self.dt_ns = round(1e9 * info["dt_s"])
         self._next_ns = self.clock() + self.dt_ns
@@ -81,6 +134,7 @@ class MemoryRig(Emulators):
     def _connect(self, path: str, baud: int) -> Any:
         line = self._lines[path]
         line.baud = baud
+        line.pump = partial(self.mend.wait, line.pump)
         return line
 
     def _go_to(self, t_ns: int) -> None:
@@ -89,6 +143,7 @@ class MemoryRig(Emulators):
 
     def read(self, sense: np.ndarray) -> int:
         sense["t_ns"] = self._next_ns
+        self.mend.turn()
         began = time.perf_counter_ns()
         self.lost = self.hardware.read(sense)
         self._spent_ns = time.perf_counter_ns() - began

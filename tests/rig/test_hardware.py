@@ -127,6 +127,22 @@ def test_unplug_is_seen_and_replug_comes_back_configured(bench):
     bench.until("samples back", lambda s: s["imu_n"] > 0)
 
 
+@pytest.mark.parametrize(("name", "field"), [("imu", "imu_n"), ("gnss", "gnss_valid")])
+def test_a_device_that_restarts_on_a_port_that_stays_is_configured_again(bench, name, field):
+    bench.until("rows", lambda s: s[field])
+    wire = bench.host.wires[name]
+    wire.frozen = True  # its power is gone, its port has one of its own
+    wire.emulator.reboot(time.monotonic_ns())
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        bench.until("a tick", lambda s: True)
+    wire.emulator.reboot(time.monotonic_ns())
+    wire.frozen = False
+    bench.until("what was on its way", lambda s: not s[field])
+    bench.until("configured again", lambda s: s[field], 20.0)
+    assert bench.rig.lines[[line.name for line in bench.rig.lines].index(name)].configured_ns > 0
+
+
 def test_safe_never_raises(bench):
     bench.host.wires["motors"].unplug(time.monotonic_ns())
     bench.until("lost", lambda s: s["link_lost"] & 2)

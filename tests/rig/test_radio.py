@@ -139,3 +139,28 @@ def _wait(host: Host, seconds: float) -> bool:
         host.service(time.monotonic_ns())
         time.sleep(0.001)
     return True
+
+
+def test_stopping_counts_also_when_it_was_done_while_nobody_heard_it():
+    pilot = Pilot().settle()
+    assert pilot.row(ch6=1.0) == [Order(Verb.ARM)]
+    pilot.row(failsafe=True, ch7=1.0)
+    assert pilot.row() == [Order(Verb.STOP)] and pilot.row() == []  # held when the link came back
+    pilot.row(ch7=-1.0)
+    pilot.row(failsafe=True, ch6=-1.0, ch1=0.8)
+    assert pilot.row() == [Order(Verb.DISARM)] and not pilot.hand.ready  # put down meanwhile, a stick off its centre
+    assert pilot.row() == []
+    pilot.settle().row(ch1=0.0)
+    assert pilot.row(ch6=1.0) == [Order(Verb.ARM)]
+    pilot.row(failsafe=True, ch1=0.8)
+    assert pilot.row() == []
+    assert pilot.row(ch6=-1.0) == [Order(Verb.DISARM)]  # put down after the glitch
+
+
+def test_a_switch_put_up_before_the_sticks_were_centred_arms_nothing_by_itself():
+    pilot = Pilot()
+    pilot.row(ch1=0.8)
+    assert pilot.row(ch6=1.0) == []
+    assert pilot.row(ch1=0.0) == [] and pilot.row() == []
+    assert pilot.row(ch6=-1.0) == [Order(Verb.DISARM)]
+    assert pilot.row(ch6=1.0) == [Order(Verb.ARM)]

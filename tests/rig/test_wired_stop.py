@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 
 import numpy as np
@@ -73,6 +74,40 @@ def test_a_port_that_is_gone_counts_as_open():
         contact.close()
 
 
+class Hanging(MemoryTransport):
+    """A port whose adapter doesn't come back with the state of its lines."""
+
+    def __init__(self):
+        super().__init__("gnss", time.monotonic_ns)
+        self.asserted, self.answers = {"cts"}, threading.Event()
+        self.answers.set()
+
+    def control_line(self, name):
+        self.answers.wait()
+        return super().control_line(name)
+
+
+def test_an_answer_that_does_not_come_counts_as_open():
+    line = Hanging()
+    contact = WiredStop("gnss", line, "cts", threaded=True)
+
+    def until(is_open):
+        end = time.monotonic() + 10.0
+        while contact.open is not is_open and time.monotonic() < end:
+            time.sleep(0.002)
+        return contact.open is is_open
+
+    try:
+        assert until(False)
+        line.answers.clear()
+        assert until(True), "the last answer stood for ever"
+        line.answers.set()
+        assert until(False)
+    finally:
+        line.answers.set()
+        contact.close()
+
+
 def test_a_port_without_such_lines_is_refused_before_the_flight():
     master, slave = os.openpty()
     port = SerialTransport(os.ttyname(slave), 115200)
@@ -91,3 +126,20 @@ def test_a_device_that_is_not_there_is_named(tmp_path):
     rig.write_text(text + '\n[safety]\nwired_stop_device = "stop"\n')
     with pytest.raises(Exception, match="none of \\[devices\\]: beacon, gnss, imu, motors"):
         load_rig(str(rig))
+
+
+def test_a_radio_whose_port_the_loop_never_reads_is_refused(tmp_path):
+    text = load_rig("torque").text
+    rig = tmp_path / "rig.toml"
+    rig.write_text(text + '\n[devices.stick]\ndriver = "sbus"\n[safety]\nwired_stop_device = "stick"\n')
+    with pytest.raises(Exception, match="'stick', which is none of .* the loop opens: beacon, gnss, imu, motors"):
+        load_rig(str(rig))
+
+
+def test_a_contact_that_nobody_reads_is_refused_at_the_start():
+    rig = ContactRig()
+    safety = rig.config.safety.model_copy(update={"wired_stop_device": "stick"})
+    rig.config = rig.config.model_copy(update={"safety": safety})
+    with pytest.raises(UsageError, match="nobody would read"):
+        rig.open({"dt_s": 0.001, "seed": 1, "kinematic_order": list(rig.config.kinematic_order), "t0_ns": 10**12})
+    rig.close()

@@ -35,7 +35,7 @@ from gimbal.kernels.quat import (
 )
 from gimbal.records import Mode, TargetSource, TargetStatus
 from gimbal.targeting.framing import FRAMING_PARAMS, FRAMING_STATE, banked, frame_goal, framing_start, framing_turn
-from gimbal.targeting.path import PATH_STATE, path_begin, path_first, path_goal, path_record, path_start
+from gimbal.targeting.path import PATH_STATE, path_begin, path_first, path_goal, path_record, path_start, path_turn
 from gimbal.targeting.slew import SLEW_STATE, angles_of, apart, slew, slew_start
 
 NEAR_M, FARTHEST = 20.0, 4.0  # m, times: the range at which bandwidth_track holds, and up to which it grows
@@ -92,10 +92,12 @@ def _hold(s, q):
 
 @kernel
 def modes_turn(s, q_turn):
-    """As profile_turn, for the direction that is held."""
+    """As profile_turn, for all that is kept in N: the direction held, followed, panned to, and the recorded path."""
     store4(s["q_hold"], q_mul(q_turn, load4(s["q_hold"])))
     framing_turn(s["framing"], q_turn)
+    path_turn(s["path"], q_turn)
     s["slew"]["angle"][0] += q_yaw(q_turn)
+    s["follow"][0] += q_yaw(q_turn)
 
 
 @kernel

@@ -50,6 +50,13 @@ def path_record(s, verb, q_now, dt_s):
 
 
 @kernel
+def path_turn(s, q_turn):
+    """N itself was turned by q_turn: the kept attitudes with it."""
+    for k in range(s["n"]):
+        store4(s["q_NC"][k], q_mul(q_turn, load4(s["q_NC"][k])))
+
+
+@kernel
 def path_start(s, speed):
     """Play from the start at this speed (0: as recorded)."""
     s["moving"], s["t"] = 0, 0.0

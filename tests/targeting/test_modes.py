@@ -10,8 +10,8 @@ from gimbal.kernels.quat import load3, load4, q_axis, q_from_euler, q_level, q_m
 from gimbal.records import GOAL, NAV, TARGET, Mode, TargetSource, TargetStatus
 from gimbal.targeting.arbiter import ARBITER_STATE
 from gimbal.targeting.lens import LENS_PARAMS, advise
-from gimbal.targeting.modes import MODES_PARAMS, MODES_STATE, choose_goal, pursuit
-from gimbal.targeting.profile import PROFILE_PARAMS, PROFILE_STATE, profile, profile_reset
+from gimbal.targeting.modes import MODES_PARAMS, MODES_STATE, choose_goal, modes_turn, pursuit
+from gimbal.targeting.profile import PROFILE_PARAMS, PROFILE_STATE, profile, profile_reset, profile_turn
 
 DEG = np.pi / 180
 DT = 1e-3
@@ -23,6 +23,12 @@ def tick(mp, ms, pp, ps, arbiter, nav, target, goal):
     g = goal[0]
     rate, accel = load3(g["rate_goal_C"]), load3(g["accel_goal_C"])
     profile(pp[0], ps[0], load4(g["q_NC_goal"]), rate, accel, pursuit(mp[0], g["mode"], target[0]["range_m"]), 1e-3)
+
+
+@kernel
+def turn_north(ms, ps, q_turn):
+    modes_turn(ms[0], q_turn)
+    profile_turn(ps[0], q_turn)
 
 
 class Desk:
@@ -121,6 +127,31 @@ def test_a_path_begins_after_the_way_to_its_start_and_is_then_flown_in_time():
     assert 2.6 / (60 * DEG) < begun < 2.6 / (60 * DEG) + 1.5  # 160 degrees the short way
     assert np.linalg.norm(q[-1] - keys[-1]) < 1e-3 or np.linalg.norm(q[-1] + keys[-1]) < 1e-3
     assert np.abs(lean(q)).max() < 0.1 / DEG + 1.0
+
+
+@pytest.mark.parametrize("mode", [Mode.FOLLOW, Mode.PATH])
+def test_north_found_anew_leaves_the_picture_where_it_was(mode):
+    """A heading step of 120 degrees: what the camera does from then on is what it would have done."""
+    turn, seen = q_axis(2, 120 * DEG), []
+    for turned in (False, True):
+        desk = Desk(q_from_euler(0.0, 0.1, 0.4))
+        path = desk.ms["path"][0]
+        path["q_NC"][:9], path["n"] = [q_from_euler(0.0, 0.1, 0.4 + 0.05 * k) for k in range(9)], 9
+        desk.arbiter["mode"], desk.arbiter["path_speed"] = mode, 0.5
+        desk.mp["follow_window"] = (3 * DEG, 180 * DEG)
+        desk.nav["q_NB_est"] = q_axis(2, 0.3)
+        desk.run(1.5)
+        desk.nav["q_NB_est"] = q_axis(2, 0.5)
+        desk.run(0.5)
+        if turned:
+            turn_north(desk.ms, desk.ps, turn)
+            desk.nav["q_NB_est"] = q_axis(2, 0.5 + 120 * DEG)
+        q, _, _ = desk.run(1.5)
+        seen.append(q)
+    moved = 2 * np.arccos(min(1.0, abs(seen[0][0] @ seen[0][-1])))
+    assert moved > 1 * DEG  # it was under way
+    for plain, after in zip(seen[0][::100], seen[1][::100], strict=True):
+        assert abs(np.dot(q_mul(turn, tuple(plain)), after)) > 1 - 1e-9
 
 
 def tracking(desk, right_m_s):

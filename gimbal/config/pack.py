@@ -25,6 +25,7 @@ from gimbal.records import JointMode
 from gimbal.targeting.track_records import default_params as tracker_params
 from gimbal.units import DEG, G0, MS
 
+HOLD_PHASE, HOLD_DAMPING = 0.03, 0.7  # rad of phase that the delay takes at the hold's bandwidth; damping ratio
 IDENTITY = [1.0, 0.0, 0.0, 0.0, 0.0]
 
 
@@ -280,17 +281,34 @@ def _pack_supervisor(p: np.void, rig: Rig, start_armed: bool) -> None:
     p["imu_hold_ns"] = int(safety.imu_hold_ms * MS)
     p["imu_safe_ns"] = int(safety.imu_safe_ms * MS)
     p["joint_safe_ns"] = int(safety.motor_safe_ms * MS)
-    fastest = min(getattr(rig.joints, a).max_rate_deg_s for a in AXES)
-    p["overspeed"] = min(safety.runaway_rate_deg_s, 1.1 * fastest) * DEG  # acts before 1.2 of the joints' own limit
+    for a, name in enumerate(AXES):  # acts before 1.2 of the joint's own limit
+        p["overspeed"][a] = min(safety.runaway_rate_deg_s, 1.1 * getattr(rig.joints, name).max_rate_deg_s) * DEG
     p["arm_rate_max"] = 200.0 * DEG
     p["hot_degC"] = rig.thermal.limit_degC
     p["ramp_s"] = rig.limits.arm_ramp_s
     p["safe_mode"] = JointMode.BRAKE if safety.safe_action == "brake" else JointMode.OFF
     p["start_armed"] = start_armed
-    p["hold_damping"] = 0.3
-    p["hold_stiffness"] = 8.0
+    _pack_hold(p, rig)
     _pack_watch(p["watch"], rig)
     _pack_output(p["output"], rig)
+
+
+def _pack_hold(p: np.void, rig: Rig) -> None:
+    """A joint held on its encoder: J s² + d s + k with a damping ratio of its own, so slow against the loop's delay
+    that its phase margin stays, with room for the structure's mode."""
+    delay_s = (rig.delay.sample_to_torque_ms + rig.encoder.delay_ms) * 1e-3 + 0.5 / rig.loop_rate_hz
+    delay_s += 1.0 / (2.0 * math.pi * rig.motors.torque_bandwidth_hz)
+    bandwidth = HOLD_PHASE / delay_s
+    for a in range(3):
+        inertia = _carried(rig, a)
+        p["hold_stiffness"][a] = inertia * bandwidth**2
+        p["hold_damping"][a] = 2.0 * HOLD_DAMPING * inertia * bandwidth
+
+
+def _carried(rig: Rig, a: int) -> float:
+    """Inertia (kg m²) of the stages that joint a turns, about its axis at the zero pose."""
+    order = rig.kinematic_order
+    return float(sum(getattr(rig.body, stage).inertia_kg_m2[a] for stage in order[order.index(AXES[a]) :]))
 
 
 def _pack_output(p: np.void, rig: Rig) -> None:
@@ -301,15 +319,13 @@ def _pack_output(p: np.void, rig: Rig) -> None:
     p["feed_lp"] = lowpass_coefficients(rig.control.feed_rate_hz, rig.loop_rate_hz)
     p["camera_rate"] = rig.limits.max_rate_deg_s * DEG
     p["camera_accel"] = rig.limits.max_accel_deg_s2 * DEG
-    order = rig.kinematic_order
     for a, name in enumerate(AXES):
         joint = getattr(rig.joints, name)
         p["continuous"][a] = joint.continuous
         p["max_rate"][a] = joint.max_rate_deg_s * DEG
         p["stop_min"][a] = joint.min_deg * DEG
         p["stop_max"][a] = joint.max_deg * DEG
-        carried = sum(getattr(rig.body, stage).inertia_kg_m2[a] for stage in order[order.index(name) :])
-        p["max_accel"][a] = rig.limits.max_torque_Nm / carried
+        p["max_accel"][a] = rig.limits.max_torque_Nm / _carried(rig, a)
 
 
 def _pack_watch(p: np.void, rig: Rig) -> None:

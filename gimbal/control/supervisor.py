@@ -27,15 +27,15 @@ SUPERVISOR_PARAMS = np.dtype(
         ("imu_hold_ns", "i8"),
         ("imu_safe_ns", "i8"),
         ("joint_safe_ns", "i8"),
-        ("overspeed", "f8"),  # rad/s of a joint
+        ("overspeed", "f8", 3),  # rad/s, each joint's
         ("arm_rate_max", "f8"),  # rad/s: no arming while a joint turns faster
         ("hot_degC", "f8"),
         ("ramp_s", "f8"),
         ("safe_mode", "i4"),  # JointMode
         ("start_armed", "u1"),
         ("output", OUTPUT_PARAMS),
-        ("hold_damping", "f8"),  # N m s/rad, joints held on encoders
-        ("hold_stiffness", "f8"),  # N m/rad
+        ("hold_damping", "f8", 3),  # N m s/rad, joints held on encoders
+        ("hold_stiffness", "f8", 3),  # N m/rad
         ("watch", WATCH_PARAMS),
     ],
     align=True,
@@ -100,7 +100,7 @@ def _judge(p, s, sense, meas, nav):
             return Code.MOTOR_FAULT.value
         if sense["motor_temp_degC"][a] > p["hot_degC"]:
             return Code.MOTOR_OVERHEAT.value
-        if abs(nav["joint_rate_est"][a]) > p["overspeed"]:
+        if abs(nav["joint_rate_est"][a]) > p["overspeed"][a]:
             return Code.OVERSPEED.value
     if not nav["valid"]:
         return Code.ESTIMATOR_FAILED.value
@@ -141,9 +141,10 @@ def _hold_on_encoders(p, s, nav, max_torque, command):
         hold_output(p["output"], nav, s["hold_angle"], command)
         return
     for a in range(3):
-        x = p["hold_stiffness"] * (s["hold_angle"][a] - nav["joint_angle_est"][a])
-        x -= p["hold_damping"] * nav["joint_rate_est"][a]
-        command["joint_torque_cmd"][a] = min(max(x, -max_torque[a]), max_torque[a])
+        x = p["hold_stiffness"][a] * (s["hold_angle"][a] - nav["joint_angle_est"][a])
+        x -= p["hold_damping"][a] * nav["joint_rate_est"][a]
+        most = s["watch"]["share"] * max_torque[a]  # a sagging supply has no more
+        command["joint_torque_cmd"][a] = min(max(x, -most), most)
 
 
 @kernel

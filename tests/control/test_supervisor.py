@@ -10,8 +10,10 @@ from gimbal.config.pack import pack_params
 from gimbal.control.rate_output import OUTPUT_STATE
 from gimbal.control.supervisor import SUPERVISOR_STATE, supervise_command, supervise_state
 from gimbal.faults import TEXT, Blocker, Code, blocker_sentences, limit_names, sentence
+from gimbal.frames import AXES
 from gimbal.records import COMMAND, CONTROL, HEALTH, MEAS, NAV, SENSE, Arm, JointMode
 from gimbal.targeting.arbiter import ARBITER_STATE
+from gimbal.tuning.model import mass_matrix
 
 MS = 1_000_000
 DT = 0.001
@@ -181,6 +183,57 @@ def test_a_short_imu_gap_holds_the_joints_on_their_encoders(bench):
     bench.meas["imu_age_ns"] = 0
     bench.tick()
     assert np.allclose(bench.command["joint_torque_cmd"], bench.torque)
+
+
+def test_a_held_joint_asks_no_more_of_a_sagging_supply_than_is_left(bench):
+    bench.armed().tick(600)
+    bench.sense["joint_valid"], bench.sense["bus_V"] = 1, 24.0
+    bench.tick()
+    bench.sense["bus_V"], bench.meas["imu_age_ns"] = 11.0, 21 * MS
+    bench.nav["joint_rate_est"] = [-12.0, 12.0, 12.0]
+    bench.p["hold_damping"] = 1.0
+    bench.tick()
+    share = bench.s["watch"]["share"]
+    assert share < 0.5
+    assert np.allclose(bench.command["joint_torque_cmd"], share * 3.0 * np.array([1, -1, -1]))
+
+
+@pytest.mark.parametrize("heavy", [0.05, 1.0, 20.0])
+@pytest.mark.parametrize("name", ["torque", "torque_fast", "odrive"])
+def test_a_hold_on_encoders_is_damped_whatever_the_joint_carries(name, heavy):
+    """The held joint as a rigid body behind the loop's delay: damping ratio, and phase margin where its gain is 1."""
+    rig = load_rig(name).config
+    stages = {a: getattr(rig.body, a) for a in AXES}
+    scaled = {
+        a: s.model_copy(update={"inertia_kg_m2": tuple(heavy * x for x in s.inertia_kg_m2)}) for a, s in stages.items()
+    }
+    rig = rig.model_copy(update={"body": rig.body.model_copy(update=scaled)})
+    p = pack_params(rig)[0]["supervisor"]
+    delay_s = 1e-3 * (rig.delay.sample_to_torque_ms + rig.encoder.delay_ms) + 0.5 / rig.loop_rate_hz
+    w = np.geomspace(0.1, 1e4, 20000)
+    for a in range(3):
+        M = mass_matrix(rig, np.zeros(3))[a, a]
+        k, d = p["hold_stiffness"][a], p["hold_damping"][a]
+        assert d / (2 * np.sqrt(k * M)) > 0.65
+        lag = np.exp(-1j * w * delay_s) / (1 + 1j * w / (2 * np.pi * rig.motors.torque_bandwidth_hz))
+        L = (k + 1j * w * d) / (-M * w * w) * lag
+        at = np.flatnonzero(np.diff(np.abs(L) > 1.0))
+        assert len(at) == 1 and np.degrees(np.angle(L[at[0]])) + 180.0 > 55.0
+        assert np.sqrt(k / M) * delay_s > 0.02  # as stiff as that lets it be
+
+
+def test_each_joint_is_judged_by_its_own_limit(bench):
+    rig = load_rig("torque").config
+    pitch = rig.joints.pitch.model_copy(update={"max_rate_deg_s": 200.0})
+    yaw = rig.joints.yaw.model_copy(update={"max_rate_deg_s": 850.0})
+    rig = rig.model_copy(update={"joints": rig.joints.model_copy(update={"pitch": pitch, "yaw": yaw})})
+    bench.p = pack_params(rig)[0]["supervisor"]
+    bench.armed()
+    bench.nav["joint_rate_est"] = np.radians([-760.0, 215.0, 890.0])
+    assert bench.tick() == Arm.ARMED
+    bench.nav["joint_rate_est"][1] = np.radians(-225.0)
+    assert bench.tick() == Arm.SAFE and bench.health["fault"] == Code.OVERSPEED
+    assert (bench.p["overspeed"] <= np.radians(rig.safety.runaway_rate_deg_s)).all()
 
 
 def push(b, accel, rate_err=0.5):

@@ -172,6 +172,7 @@ class Moteus(MotorDriver):
     def configure(self) -> None:
         """Nothing is stored in the device: the watchdog and limits travel with each command. Starts from a stop."""
         self.armed = False
+        self._sent_mode = [0] * self.n_axes
         if self.transport.write(self._all(AxisMode.OFF), urgent=True) == Status.LINK_LOST:
             raise PortError(f"the port {self.transport.name} went away while setting up: plug it in again.")
 
@@ -189,13 +190,14 @@ class Moteus(MotorDriver):
 
     def disarm(self) -> int:
         self.armed = False
-        self._latched = [False] * self.n_axes
+        self._latched, self._sent_mode = [False] * self.n_axes, [0] * self.n_axes
         return self.transport.write(self._all(AxisMode.OFF), urgent=True)
 
     def command(self, mode: Sequence[int] | np.ndarray, torque_Nm: Sequence[float] | np.ndarray,
                 rate_rad_s: Sequence[float] | np.ndarray, angle_rad: Sequence[float] | np.ndarray) -> int:  # fmt: skip
         if not self.armed:
             moving = any(mode)
+            self._sent_mode = [0] * self.n_axes
             status = self._write(self._all(AxisMode.OFF))
             return int(Status.NOT_ARMED) if moving and status == 0 else status
         before = self.counters.bad_values
@@ -261,6 +263,7 @@ class Moteus(MotorDriver):
     def safe(self, action: str = "off") -> int:
         """Brake shorts the windings; a controller in fault or timeout must be stopped first to take it."""
         self.armed = False
+        self._sent_mode = [0] * self.n_axes
         try:
             if action != "brake":
                 return self.transport.write(self._all(AxisMode.OFF), urgent=True)

@@ -186,6 +186,7 @@ def _pack_fast(p: np.void, rig: Rig, fast: Fast) -> None:
     h["on"], h["enter"], h["leave"] = 1, 0.003, 0.008
     h["margin"] = 1.1 * rig.limits.singularity_cos
     h["wait_s"], h["rise_s"], h["fall_s"] = 0.5, 0.5, 0.004
+    h["shake"], h["smooth"] = 0.1, 20.0 / rig.loop_rate_hz  # three times what buffeting leaves; a mean over 50 ms
     p["allocation"]["with_fast"] = 1
     _shape(p["allocation"]["fast_sections"], [0, 0, 0], fast.shaping, rig.loop_rate_hz)
 
@@ -337,7 +338,11 @@ def _pack_watch(p: np.void, rig: Rig) -> None:
     p["imu_late_ns"] = int(late_ms * MS)
     p["imu_late_max"] = round(safety.imu_safe_ms / dt_ms)
     p["frozen_ticks"] = max(3, round(30.0 / dt_ms))
-    p["frozen_torque"] = 0.05 * rig.limits.max_torque_Nm
+    fastest = max(getattr(rig.joints, a).max_rate_deg_s for a in AXES) * DEG
+    moved = {"torque": 0.05 * rig.limits.max_torque_Nm, "rate": 0.05 * fastest, "angle": 2.0 * DEG}
+    p["frozen_sent"] = moved[rig.control.output]
+    p["turned_rate"] = 30.0 * DEG
+    p["turned_ticks"] = max(2, round((50.0 if rig.inner_loop is None else 150.0) / dt_ms))
     p["bus_sag_V"] = 0.75 * rig.motors.bus_V
     p["bus_cut_V"] = 0.4 * rig.motors.bus_V
     p["follow_err"] = 10.0 * DEG
@@ -347,4 +352,4 @@ def _pack_watch(p: np.void, rig: Rig) -> None:
     p["excused_ticks"] = round(50.0 / dt_ms)
     p["smooth"] = dt_ms / (3.0 + dt_ms)
     p["base_ticks"] = min(max(round(4.0 / dt_ms), 1), BASE_LINE)
-    p["base_jump"] = 750.0 * 1e-3 * dt_ms * p["base_ticks"]  # rad/s²: a blow that would break the mount
+    p["base_jump"] = 0.75 * dt_ms * p["base_ticks"]  # 750 rad/s²: carriers make a tenth of it; motors that jolt, half

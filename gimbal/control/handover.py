@@ -39,6 +39,8 @@ HANDOVER_PARAMS = np.dtype(
         ("on", "u1"),
         ("enter", "f8"),  # rad of attitude error: under it all through the wait, to pass over,
         ("leave", "f8"),  # and beyond it: back
+        ("shake", "f8"),  # rad/s RMS of rate error, beyond it: back; the structure rings before the picture is lost
+        ("smooth", "f8"),  # of that mean square, per tick
         ("margin", "f8"),  # |det J| under which the joints' loops are coupled too closely
         ("wait_s", "f8"),
         ("rise_s", "f8"),
@@ -47,7 +49,7 @@ HANDOVER_PARAMS = np.dtype(
     align=True,
 )
 HANDOVER_STATE = np.dtype(
-    [("fast", "u1"), ("calm_s", "f8"), ("wait_s", "f8"), ("way", "f8"), ("share", "f8")], align=True
+    [("fast", "u1"), ("calm_s", "f8"), ("wait_s", "f8"), ("way", "f8"), ("share", "f8"), ("shake2", "f8")], align=True
 )
 
 
@@ -59,18 +61,21 @@ def handover_reset(s):
     s["wait_s"] = 0.0
     s["way"] = 0.0
     s["share"] = 0.0
+    s["shake2"] = 0.0
 
 
 @kernel
-def handover(p, s, limits, attitude_err_C, margin, dt_s):
+def handover(p, s, limits, attitude_err_C, rate_err_C, margin, dt_s):
     """Advance ``share``, the fast loops' part of the feedback, 0 to 1, smooth.
 
     Args:
         limits: limit bits of the tick before.
-        attitude_err_C: rad. margin: |det J|.
+        attitude_err_C: rad. rate_err_C: rad/s. margin: |det J|.
     """
     error = norm3(load3(attitude_err_C))
-    whole = p["on"] and limits & UNWHOLE == 0 and margin > p["margin"]
+    shake2 = rate_err_C[0] ** 2 + rate_err_C[1] ** 2 + rate_err_C[2] ** 2
+    s["shake2"] = s["shake2"] + p["smooth"] * (shake2 - s["shake2"]) if abs(shake2) < 1e9 else 0.0
+    whole = p["on"] and s["shake2"] < p["shake"] * p["shake"] and limits & UNWHOLE == 0 and margin > p["margin"]
     if not (whole and error < p["leave"]):  # also where it is no number
         if s["fast"]:
             s["wait_s"] = min(2.0 * s["wait_s"], LONGEST_WAIT_S)

@@ -121,13 +121,16 @@ def hold_attitude(p, s, meas, nav):
 
 
 @kernel
-def point(p, q_NC, setpoint, control):
-    """Rate command in camera axes (CONTROL.rate_cmd_C) from the attitude error (body side)."""
+def point(p, q_NC, setpoint, authority, control):
+    """Rate command in camera axes (CONTROL.rate_cmd_C) from the attitude error (body side).
+
+    ``authority``, 0 to 1, of the loops inside: the gain goes with it, so that the ratio of their bandwidths stays.
+    """
     q_err = q_mul(q_conj(q_NC), load4(setpoint["q_NC_sp"]))
     err = q_log(q_err)
     rate_sp = q_rotate(q_err, load3(setpoint["rate_sp_C"]))  # setpoint axes -> camera axes
     store3(control["attitude_err_C"], err)
     for i in range(3):
         most = min(p["max_rate"], math.sqrt(2.0 * p["brake"] * abs(err[i])))
-        correction = min(max(p["gain"][i] * err[i], -most), most)
+        correction = min(max(authority * p["gain"][i] * err[i], -most), most)
         control["rate_cmd_C"][i] = rate_sp[i] + correction

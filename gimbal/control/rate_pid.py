@@ -44,11 +44,12 @@ def pid_reset(s):
 
 
 @kernel
-def rate_pid(p, s, rate_C, control, share, dt_s, out, fast):
+def rate_pid(p, s, rate_C, control, share, authority, dt_s, out, fast):
     """Angular acceleration demand (rad/s², camera axes) into ``out``, the fast loops' into ``fast``; parts to CONTROL.
 
     Args:
         share: of the fast loops, 0 to 1.
+        authority: of what comes out, 0 to 1, after arming: the integral goes with it.
     """
     for k in range(3):
         if not s["started"]:
@@ -64,6 +65,7 @@ def rate_pid(p, s, rate_C, control, share, dt_s, out, fast):
         off = control["attitude_err_C"][k] / p["i_error"]
         quick = err + p["fast_attitude"][k] * control["attitude_err_C"][k]
         grow = ((1.0 - share) * p["i"][k] * err + share * p["fast_i"][k] * quick) * dt_s / (1.0 + off * off)
+        grow *= authority
         s["i"][k] = min(max(s["i"][k] + grow, -p["i_limit"]), p["i_limit"])
         control["rate_err_C"][k] = err
         out[k] = p["p"][k] * err + s["i"][k] - p["d"][k] * accel

@@ -9,8 +9,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from gimbal.control.rate_output import CAMERA_RATE, OUTPUT_PARAMS, TORQUE, hold_output, output_command
-from gimbal.control.watch import WATCH_PARAMS, WATCH_STATE, watch_base, watch_inputs, watch_motion, watch_rest
+from gimbal.control.rate_output import CAMERA_RATE, JOINT_ANGLE, OUTPUT_PARAMS, TORQUE, hold_output, output_command
+from gimbal.control.watch import (
+    WATCH_PARAMS,
+    WATCH_STATE,
+    watch_base,
+    watch_excuse,
+    watch_follow,
+    watch_inputs,
+    watch_motion,
+    watch_rest,
+    watch_turning,
+)
 from gimbal.faults import Blocker, Code
 from gimbal.kernels.build import kernel
 from gimbal.records import Arm, JointMode
@@ -234,6 +244,36 @@ def _torques(off, torque, share, max_torque, command):
 
 
 @kernel
+def _judge_motion(p, s, meas, nav, control, push_C, limits, command):
+    """What the camera and the joints do with what they are asked. A fault code, or 0."""
+    watch, kind = s["watch"], p["output"]["kind"]
+    late = meas["imu_age_ns"] > p["watch"]["imu_late_ns"]
+    stop = limits & (1 << Code.END_STOP) != 0
+    ramping = s["ramp"] < 1.0
+    fault = 0
+    excused = watch_excuse(p["watch"], watch, stop or late or limits & (1 << Code.SINGULARITY) != 0)
+    if kind == TORQUE:
+        fault = watch_base(p["watch"], watch, nav["omega_NB_B_est"], excused)
+    if fault == 0:
+        fault = watch_follow(p["watch"], watch, control, ramping, excused)
+    if fault != 0:
+        return fault
+    if kind == TORQUE:
+        return watch_motion(p["watch"], watch, nav["omega_NC_C_est"], control, push_C, excused or ramping)
+    if kind < CAMERA_RATE:
+        return watch_turning(p["watch"], watch, command["joint_rate_cmd"], nav["joint_rate_est"], excused)
+    return watch_turning(p["watch"], watch, command["camera_rate_cmd_C"], nav["omega_NC_C_est"], excused)
+
+
+@kernel
+def _sent(kind, command, a):
+    """What the device of joint a was told: N m, rad/s or rad."""
+    if kind == TORQUE:
+        return command["joint_torque_cmd"][a]
+    return command["joint_angle_cmd"][a] if kind == JOINT_ANGLE else command["joint_rate_cmd"][a]
+
+
+@kernel
 def supervise_command(p, s, sense, meas, nav, control, push_C, limits, max_torque, off, rates, q_NC_sp, command):
     """SAFETY: the last word. Nothing but this writes COMMAND. Returns limit bits.
 
@@ -257,15 +297,10 @@ def supervise_command(p, s, sense, meas, nav, control, push_C, limits, max_torqu
         good = output_command(p["output"], rates, off, q_NC_sp, command)
     if not good:
         fault = Code.CONTROL_FAILED.value
-    elif off or p["output"]["kind"] >= CAMERA_RATE or meas["imu_age_ns"] > p["imu_hold_ns"]:
+    elif off or meas["imu_age_ns"] > p["imu_hold_ns"]:
         watch_rest(watch, nav["omega_NC_C_est"])
     else:
-        late = meas["imu_age_ns"] > p["watch"]["imu_late_ns"]
-        stop = limits & (1 << Code.END_STOP) != 0
-        fault = watch_base(p["watch"], watch, nav["omega_NB_B_est"], stop or late)
-        if fault == 0 and in_torque:
-            excused = stop or late or limits & (1 << Code.SINGULARITY) != 0 or s["ramp"] < 1.0
-            fault = watch_motion(p["watch"], watch, nav["omega_NC_C_est"], control, push_C, excused)
+        fault = _judge_motion(p, s, meas, nav, control, push_C, limits, command)
     if fault != 0:  # found after the state machine has run: safe in this very tick
         _to_safe(s, fault, nav["t_ns"])
         _still(p["safe_mode"], command)
@@ -280,5 +315,5 @@ def supervise_command(p, s, sense, meas, nav, control, push_C, limits, max_torqu
         if meas["imu_age_ns"] > p["imu_predict_ns"]:
             bits |= 1 << Code.IMU_PREDICTED
     for a in range(3):
-        watch["sent"][a] = command["joint_torque_cmd"][a]
+        watch["sent"][a] = _sent(p["output"]["kind"], command, a)
     return bits

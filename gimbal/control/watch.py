@@ -16,6 +16,7 @@ SHOWN_NS = 1_000_000_000  # an overrun of the loop is shown this long
 CUT_TICKS = 2  # a supply below the stop voltage for this long is a cut, not one odd reading
 LEAK = 5  # one part of so many: a loop that loses more of its time than that shakes the structure
 EXCUSED = 5  # times the ticks of motion against the push, where push and motion are known not to agree
+RAMPING = 3.0
 LEAST_TORQUE = 0.3  # share of the torque left when the supply sags
 BASE_LINE = 8  # ticks of the base's rate kept, at most
 JUMP_TICKS = 3  # gyro and encoders are sampled a ms apart: what one or two ticks show may be that
@@ -27,7 +28,7 @@ WATCH_PARAMS = np.dtype(
         ("imu_late_ns", "i8"),  # a sample older than this on arrival, or none for as long, is late
         ("imu_late_max", "i4"),  # ticks of lateness, less the good ones
         ("frozen_ticks", "i4"),
-        ("frozen_torque", "f8"),  # N m the command must have moved while a motor told the same again and again
+        ("frozen_sent", "f8"),  # N m, rad/s or rad the command must have moved while a motor told the same all along
         ("bus_sag_V", "f8"),
         ("bus_cut_V", "f8"),
         ("follow_err", "f8"),  # rad: farther from the setpoint for follow_ticks, with nothing to explain it
@@ -38,6 +39,8 @@ WATCH_PARAMS = np.dtype(
         ("against_ticks", "i4"),
         ("excused_ticks", "i4"),  # what a lost tick, a stop or the singularity did to the motion is over by then
         ("smooth", "f8"),  # of the low-pass on push and acceleration
+        ("turned_rate", "f8"),  # rad/s asked, and as much the other way: for longer than a device's lag makes it,
+        ("turned_ticks", "i4"),
         ("base_ticks", "i4"),  # the base's rate is compared with what it was so long ago,
         ("base_jump", "f8"),  # rad/s: a greater change is none of a base's
     ],
@@ -54,13 +57,14 @@ WATCH_STATE = np.dtype(
         ("told", "f8", (3, 3)),  # angle, rate, torque of each joint, last
         ("sent_lo", "f8", 3),
         ("sent_hi", "f8", 3),
-        ("sent", "f8", 3),  # torque of the tick before
+        ("sent", "f8", 3),  # torque, rate or angle of the tick before
         ("bus_seen", "u1"),
         ("bus_low", "i4"),
         ("share", "f8"),  # of the torque limits that is left
         ("sagging", "u1"),
         ("follow", "i4"),
         ("against", "i4"),
+        ("turned", "i4"),
         ("excused", "i4"),  # ticks left
         ("omega", "f8", 3),
         ("accel", "f8", 3),
@@ -96,7 +100,7 @@ def _imu_late(p, w, meas):
 
 @kernel
 def _frozen(p, w, meas):
-    """A controller that tells the same to the last bit while its torque is being moved doesn't measure any more."""
+    """A controller that tells the same to the last bit while its command is being moved doesn't measure any more."""
     for a in range(3):
         if not meas["joint_new"][a]:
             continue
@@ -112,7 +116,7 @@ def _frozen(p, w, meas):
             told[0] = x
             told[1] = v
             told[2] = t
-        if w["repeats"][a] >= p["frozen_ticks"] and w["sent_hi"][a] - w["sent_lo"][a] > p["frozen_torque"]:
+        if w["repeats"][a] >= p["frozen_ticks"] and w["sent_hi"][a] - w["sent_lo"][a] > p["frozen_sent"]:
             return True
     return False
 
@@ -155,6 +159,7 @@ def watch_rest(w, omega_C):
     """Not armed: nothing is pushed, nothing is followed."""
     w["follow"] = 0
     w["against"] = 0
+    w["turned"] = 0
     w["base_seen"] = 0
     w["jumped"] = 0
     for i in range(3):
@@ -166,8 +171,46 @@ def watch_rest(w, omega_C):
 
 
 @kernel
+def watch_excuse(p, w, excused):
+    """True while something explains a distance from the setpoint, or why what is asked is not what acts, and for a
+    while after; lost ticks are such a thing."""
+    if excused or w["overrun_ns"] == SHOWN_NS:
+        w["excused"] = p["excused_ticks"]
+    elif w["excused"] > 0:
+        w["excused"] -= 1
+    return w["excused"] > 0
+
+
+@kernel
+def watch_follow(p, w, control, ramping, excused):
+    """FOLLOWING_ERROR where the camera stays far from its setpoint, or 0. While the ramp gives little authority, far is
+    RAMPING times as far."""
+    err2 = 0.0
+    for i in range(3):
+        err2 += control["attitude_err_C"][i] * control["attitude_err_C"][i]
+    far = p["follow_err"] * (RAMPING if ramping else 1.0)
+    w["follow"] = w["follow"] + 1 if err2 > far * far and not excused else 0
+    return Code.FOLLOWING_ERROR.value if w["follow"] >= p["follow_ticks"] else 0
+
+
+@kernel
+def watch_turning(p, w, asked, turning, excused):
+    """RUNAWAY where a device with a loop of its own turns the other way than it is asked, or 0.
+
+    Args:
+        asked, turning: (3,) rad/s: of the joints, or of the camera where a board is asked for that.
+    """
+    wrong = False
+    for a in range(3):
+        least = min(abs(asked[a]), abs(turning[a]))
+        wrong = wrong or (asked[a] * turning[a] < 0.0 and least > p["turned_rate"])
+    w["turned"] = w["turned"] + 1 if wrong else max(w["turned"] - 1, 0)
+    return Code.RUNAWAY.value if w["turned"] >= p["turned_ticks"] * (EXCUSED if excused else 1) else 0
+
+
+@kernel
 def watch_motion(p, w, omega_C, control, push_C, excused):
-    """Judge what the camera does with the push it gets. Returns RUNAWAY, FOLLOWING_ERROR or 0.
+    """RUNAWAY where the camera moves against the push it gets, or 0.
 
     A motor that pulls the wrong way makes the camera accelerate against the push while the push tries to mend its
     rate, and more so each tick; a disturbance does so for a few ms only. Both are smoothed alike, so that structure
@@ -176,15 +219,9 @@ def watch_motion(p, w, omega_C, control, push_C, excused):
     Args:
         omega_C: rad/s. control: CONTROL.
         push_C: rad/s², the acceleration that the loops' part of the limited torque should make.
-        excused: an end stop, the singularity, the ramp or a gap of the IMU explains a distance from the setpoint, and
-            what is asked is not what acts (after a gap: what is seen is not when it happened).
+        excused: what is asked is not what acts (after a gap of the IMU: what is seen is not when it happened).
     """
-    if excused or w["overrun_ns"] == SHOWN_NS:
-        w["excused"] = p["excused_ticks"]
-    elif w["excused"] > 0:
-        w["excused"] -= 1
-    excused = w["excused"] > 0
-    push2 = along = slip = err2 = 0.0
+    push2 = along = slip = 0.0
     for i in range(3):
         accel = (omega_C[i] - w["omega"][i]) / w["gap_s"]
         w["omega"][i] = omega_C[i]
@@ -193,17 +230,10 @@ def watch_motion(p, w, omega_C, control, push_C, excused):
         push2 += w["push"][i] * w["push"][i]
         along += w["accel"][i] * w["push"][i]
         slip += control["rate_err_C"][i] * w["push"][i]
-        err2 += control["attitude_err_C"][i] * control["attitude_err_C"][i]
     against = push2 > p["against_accel"] * p["against_accel"] and along < -p["against_share"] * push2
     against = against and slip > p["against_rate"] * math.sqrt(push2)
     w["against"] = w["against"] + 1 if against else max(w["against"] - 1, 0)
-    lost = err2 > p["follow_err"] * p["follow_err"] and not excused
-    w["follow"] = w["follow"] + 1 if lost else 0
-    if w["against"] >= p["against_ticks"] * (EXCUSED if excused else 1):
-        return Code.RUNAWAY.value
-    if w["follow"] >= p["follow_ticks"]:
-        return Code.FOLLOWING_ERROR.value
-    return 0
+    return Code.RUNAWAY.value if w["against"] >= p["against_ticks"] * (EXCUSED if excused else 1) else 0
 
 
 @kernel
@@ -212,7 +242,8 @@ def watch_base(p, w, omega_B, excused):
 
     Args:
         omega_B: rad/s, the base's rate: the camera's by the gyro less the joints'.
-        excused: an end stop jolts the joints, or the two were not read at one time.
+        excused: an end stop or the singularity jolts the motors, on which the encoders sit, or the two were not read
+            at one time.
     """
     if excused or w["overrun_ns"] > 0:  # after lost ticks the structure may ring, and the encoders sit on the motors
         w["base_seen"] = 0

@@ -6,6 +6,8 @@ so that a log replayed through this very function must give every output again.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from gimbal.control.allocation import (
@@ -37,7 +39,7 @@ from gimbal.estimation.layout import FALLBACK
 from gimbal.faults import Code
 from gimbal.kernels.build import kernel
 from gimbal.kernels.joints import q_from_joints
-from gimbal.kernels.quat import load3, load4, q_axis, q_unrotate, store3, store4
+from gimbal.kernels.quat import load3, load4, q_axis, q_unrotate, store3, store4, sub3
 from gimbal.records import MEAS, TARGET, Arm, Mode
 from gimbal.sensors.encoders import ENCODER_PARAMS, ENCODER_STATE, measure_joints
 from gimbal.sensors.imu import IMU_PARAMS, IMU_STATE, measure_field, measure_imu
@@ -46,6 +48,8 @@ from gimbal.targeting.lens import LENS_PARAMS, advise
 from gimbal.targeting.modes import MODES_PARAMS, MODES_STATE, choose_goal, modes_turn, pursuit
 from gimbal.targeting.profile import PROFILE_PARAMS, PROFILE_STATE, profile, profile_reset, profile_turn
 from gimbal.targeting.tracker import TRACKER_PARAMS, TRACKER_STATE, track, tracker_turned
+
+TAKEN_ALONG = 0.05  # rad: while the ramp gives too little to hold, the setpoint goes with the camera
 
 PARAMS = np.dtype(
     [
@@ -122,6 +126,13 @@ def _start_from(s, q_NC, rate_C):
 
 
 @kernel
+def _apart(a, b):
+    """Angle between two attitudes, rad, small or not."""
+    d = a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3]
+    return 2.0 * math.acos(min(abs(d), 1.0))
+
+
+@kernel
 def _finite(v):
     return abs(v[0]) + abs(v[1]) + abs(v[2]) < 1e9
 
@@ -131,12 +142,14 @@ def _control(p, s, row, q_NC, rate_C):
     """Attitude error -> rate -> acceleration demand -> joint torque, before limits, into state["torque"]."""
     nav, setpoint, control = row["nav"], row["setpoint"], row["control"]
     dt_s = p["dt_s"]
-    point(p["pointing"], q_NC, setpoint, control)
+    gain = authority(s["supervisor"])
+    point(p["pointing"], q_NC, setpoint, gain, control)
     margin = s["allocation"]["chain"]["margin"]
-    handover(p["handover"], s["handover"], s["limits"], control["attitude_err_C"], margin, dt_s)
+    rate_err_C = sub3(load3(control["rate_cmd_C"]), rate_C)
+    handover(p["handover"], s["handover"], s["limits"], control["attitude_err_C"], rate_err_C, margin, dt_s)
     share = s["handover"]["share"]
     control["fast_share"] = share
-    rate_pid(p["pid"], s["pid"], rate_C, control, share, dt_s, s["demand_C"], s["fast_C"])
+    rate_pid(p["pid"], s["pid"], rate_C, control, share, gain, dt_s, s["demand_C"], s["fast_C"])
     observe(p["observer"], s["observer"], rate_C, dt_s)
     for k in range(3):
         s["demand_C"][k] -= s["observer"]["estimate"][k]
@@ -146,7 +159,6 @@ def _control(p, s, row, q_NC, rate_C):
     rate_sp_C, accel_sp_C = load3(setpoint["rate_sp_C"]), load3(setpoint["accel_sp_C"])
     demand_C, fast_C, force_C = load3(s["demand_C"]), load3(s["fast_C"]), load3(nav["accel_C_meas"])
     allocate(p["allocation"], allocation, demand_C, fast_C, share, rate_sp_C, accel_sp_C, force_C, dt_s)
-    gain = authority(s["supervisor"])
     for a in range(3):
         s["torque"][a] = gain * (s["allocation"]["feedback"][a] + s["allocation"]["feedforward"][a])
         control["ff"][a] = s["allocation"]["feedforward"][a]
@@ -159,7 +171,7 @@ def _control(p, s, row, q_NC, rate_C):
 def _control_rates(p, s, row, q_NC):
     """Attitude error -> rates that the devices' own loops follow, within limits, into state["output"]."""
     nav, control, allocation = row["nav"], row["control"], s["allocation"]
-    point(p["pointing"], q_NC, row["setpoint"], control)
+    point(p["pointing"], q_NC, row["setpoint"], 1.0, control)
     model_chain(p["allocation"], allocation, s["meas"], nav, p["dt_s"])
     control["singularity_margin"] = allocation["chain"]["margin"]
     floor, order = p["allocation"]["singularity_cos"], p["allocation"]["chain"]["order"]
@@ -273,8 +285,14 @@ def step(params, state, sense, inbox, command, row):
     armed = s["supervisor"]["arm"] == Arm.ARMED
     if s["supervisor"]["armed_now"] or not armed:
         _start_from(s, q_NC, rate_C)
+    elif s["supervisor"]["ramp"] < 1.0 and _apart(load4(s["profile"]["q_NC_sp"]), q_NC) > TAKEN_ALONG:
+        profile_reset(s["profile"], q_NC, rate_C)
+        s["modes"]["held"] = 0
     choose_goal(p["modes"], s["modes"], s["arbiter"], nav, target, load4(s["profile"]["q_NC_sp"]), dt_s, goal)
-    if armed:
+    if armed and goal["mode"] == Mode.OFF:  # no torque: what comes after starts from where the camera is by then
+        _start_from(s, q_NC, rate_C)
+        s["supervisor"]["ramp"] = 0.0
+    elif armed:
         profile(
             p["profile"],
             s["profile"],

@@ -135,7 +135,7 @@ def test_large_errors_come_back_at_a_rate_that_can_be_stopped_from(params: np.nd
     p, control, setpoint = params[0]["pointing"], np.zeros(1, CONTROL), np.zeros(1, SETPOINT)
     setpoint["q_NC_sp"] = (1.0, 0.0, 0.0, 0.0)
     for error in (1e-3, 0.01, 0.5):
-        point(p, q_conj(q_exp((error, 0.0, 0.0))), setpoint[0], control[0])
+        point(p, q_conj(q_exp((error, 0.0, 0.0))), setpoint[0], 1.0, control[0])
         rate = control[0]["rate_cmd_C"][0]
         assert rate > 0.0
         assert rate**2 <= 2 * float(p["brake"]) * error * (1 + 1e-9)

@@ -153,13 +153,13 @@ def test_integrator_gives_back_what_was_not_delivered(params: np.ndarray) -> Non
     out = np.zeros(3)
     peak = 0.0
     for _ in range(2000):  # two seconds against a limit
-        rate_pid(p, s[0], (0.0, 0.0, 0.0), control[0], 0.0, DT, out, np.zeros(3))
+        rate_pid(p, s[0], (0.0, 0.0, 0.0), control[0], 0.0, 1.0, DT, out, np.zeros(3))
         lost = np.minimum(50.0 - out, 0.0)
         pid_unwind(p, s[0], tuple(lost), DT, 20.0)
         peak = max(peak, float(s[0]["i"][0]))
     free = np.zeros(1, PID_STATE)
     for _ in range(2000):
-        rate_pid(p, free[0], (0.0, 0.0, 0.0), control[0], 0.0, DT, out, np.zeros(3))
+        rate_pid(p, free[0], (0.0, 0.0, 0.0), control[0], 0.0, 1.0, DT, out, np.zeros(3))
     assert free[0]["i"][0] == pytest.approx(200.0)
     assert s[0]["i"][0] < 0.8 * free[0]["i"][0]
 
@@ -171,7 +171,7 @@ def test_integrator_rests_far_from_the_setpoint(params: np.ndarray) -> None:
     for error in (0.0, 0.003, 0.1):
         s = np.zeros(1, PID_STATE)
         control["attitude_err_C"] = error
-        rate_pid(p, s[0], (0.0, 0.0, 0.0), control[0], 0.0, DT, out, np.zeros(3))
+        rate_pid(p, s[0], (0.0, 0.0, 0.0), control[0], 0.0, 1.0, DT, out, np.zeros(3))
         grown.append(float(s[0]["i"][1]))
     assert grown[1] == pytest.approx(0.5 * grown[0])
     assert grown[2] < 0.002 * grown[0]

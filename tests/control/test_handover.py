@@ -18,6 +18,7 @@ from gimbal.rig.plant import PlantRig
 
 DT = 1e-3
 NEAR = np.array([1e-4, 0.0, 0.0])
+STILL = np.zeros(3)
 
 
 @pytest.fixture
@@ -25,11 +26,11 @@ def params():
     return pack_params(load_rig("torque").config)[0]["handover"]
 
 
-def after(p, s, seconds, limits=0, error=NEAR, margin=1.0):
+def after(p, s, seconds, limits=0, error=NEAR, margin=1.0, shake=STILL):
     """Shares (n,) of so many seconds of the same."""
     shares = np.zeros(round(seconds / DT))
     for i in range(len(shares)):
-        handover(p, s, limits, error, margin, DT)
+        handover(p, s, limits, error, shake, margin, DT)
         shares[i] = s["share"]
     return shares
 
@@ -62,6 +63,14 @@ def test_it_is_gone_in_a_few_ticks_when_something_ends_the_calm(params, what):
     assert after(params, s, 3.0)[-1] == 1.0
     shares = after(params, s, 0.01, **what)
     assert not shares[4:].any()
+
+
+def test_a_structure_that_rings_ends_it_and_a_short_knock_does_not(params):
+    s = np.zeros(1, HANDOVER_STATE)[0]
+    after(params, s, 3.0)
+    after(params, s, 0.005, shake=np.array([0.0, 0.2, 0.0]))
+    assert after(params, s, 0.05)[-1] == 1.0
+    assert after(params, s, 0.1, shake=np.array([0.0, 0.15, 0.0]))[-1] == 0.0
 
 
 def test_what_does_not_touch_the_loops_leaves_it_alone(params):

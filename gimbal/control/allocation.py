@@ -135,9 +135,12 @@ def allocate(p, s, demand_C, fast_C, share, rate_sp_C, accel_sp_C, force_C, dt_s
     _joint_motion(p, s, q_BC, boresight_B, rate_sp_C, s["rate"])
     alpha_C = accel_sp_C if p["with_los"] else (0.0, 0.0, 0.0)
     _joint_motion(p, s, q_BC, boresight_B, alpha_C, s["accel"])
+    # near the singularity what the base's motion asks of the joints grows past every torque, and the noise in it too
+    room = p["singularity_cos"] - p["damped_cos"]
+    near = min(max((chain["margin"] - p["damped_cos"]) / max(room, 1e-3), 0.0), 1.0)
     for a in range(3):
         s["rate"][a] += ahead["rate"][a]
-        s["accel"][a] += ahead["accel"][a]
+        s["accel"][a] += near * ahead["accel"][a]
     chain_torque(
         p["chain"],
         chain,

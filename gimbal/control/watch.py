@@ -19,7 +19,6 @@ EXCUSED = 5  # times the ticks of motion against the push, where push and motion
 RAMPING = 3.0
 LEAST_TORQUE = 0.3  # share of the torque left when the supply sags
 BASE_LINE = 8  # ticks of the base's rate kept, at most
-JUMP_TICKS = 3  # gyro and encoders are sampled a ms apart: what one or two ticks show may be that
 
 WATCH_PARAMS = np.dtype(
     [
@@ -42,7 +41,8 @@ WATCH_PARAMS = np.dtype(
         ("turned_rate", "f8"),  # rad/s asked, and as much the other way: for longer than a device's lag makes it,
         ("turned_ticks", "i4"),
         ("base_ticks", "i4"),  # the base's rate is compared with what it was so long ago,
-        ("base_jump", "f8"),  # rad/s: a greater change is none of a base's
+        ("base_jump", "f8"),  # rad/s: a greater change is none of a base's, where it stays
+        ("jump_ticks", "i4"),  # longer than the structure, ringing, holds the motors to one side
     ],
     align=True,
 )
@@ -258,4 +258,4 @@ def watch_base(p, w, omega_B, excused):
             row[i] = omega_B[i]
         w["base_seen"] = ticks + (w["base_seen"] + 1) % ticks if w["base_seen"] >= ticks else w["base_seen"] + 1
     w["jumped"] = w["jumped"] + 1 if jumped else 0
-    return Code.IMU_DISAGREES.value if w["jumped"] >= JUMP_TICKS else 0
+    return Code.IMU_DISAGREES.value if w["jumped"] >= p["jump_ticks"] else 0

@@ -8,13 +8,14 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent.parent
 SHARED = ("records.py", "modes.py", "frames.py", "faults.py", "units.py")
 KERNEL_ROOMS = ("kernels", "sensors", "estimation", "targeting", "control", "plant")
-IN_THE_LOOP = ("loop/pipeline.py", "loop/history.py", "loop/note.py")  # the rest of that room is never compiled
+# The rest of these rooms is never compiled.
+ALONE = ("loop/pipeline.py", "loop/history.py", "loop/note.py", "tuning/hinges.py")
 
 
 def source_files() -> list[Path]:
     """Every source that can end up in a kernel, its constants included."""
     rooms = [path for room in KERNEL_ROOMS for path in sorted((PACKAGE / room).glob("*.py"))]
-    return [PACKAGE / name for name in (*SHARED, *IN_THE_LOOP)] + rooms
+    return [PACKAGE / name for name in (*SHARED, *ALONE)] + rooms
 
 
 def source_hash() -> str:

@@ -55,7 +55,7 @@ def test_track_keeps_the_flyer_in_frame():
     out = fly(14.0, mode="track")
     assert out["faults"] == []
     # two receivers, each 1 m off an axis and slowly wandering, 40 m apart: degrees, but inside the 28 x 16 degree frame
-    assert out["time_in_frame"] > 0.95
+    assert out["time_in_frame"] > 0.99
     assert 0.05 < out["pointing_error_deg_p95"] < 9.0
 
 

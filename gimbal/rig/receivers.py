@@ -9,6 +9,8 @@ from gimbal.config.schema import Camera
 from gimbal.rig.line import Line
 from gimbal.rig.local_frame import LocalFrame
 
+MOVES_M_S = 3.0  # faster than this, no receiver tells the same place twice to its last digit
+
 
 class Receivers:
     """What the rig's GNSS, beacon and tracking camera put into SENSE."""
@@ -17,6 +19,7 @@ class Receivers:
         self.camera, self.frame = camera, frame
         self._fixes = np.zeros(8, interface.FIX_ROW)
         self._bearings = np.zeros(8, interface.BEARING_ROW)
+        self._beacon_place = (0.0, 0.0, 0.0)
 
     def read_fix(self, line: Line, sense: np.ndarray) -> int:
         """Poll a receiver's driver; its count or status."""
@@ -33,6 +36,8 @@ class Receivers:
             if line.kind != "gnss":
                 return count  # N does not exist before the rig's own first fix
             self.frame.set_origin(*place)
+        if line.kind == "beacon" and self._frozen(fix, place):
+            return count  # the camera would turn to a place that the subject has left: the target coasts instead
         prefix = line.kind
         sense[f"{prefix}_valid"][0] = 1
         sense[f"{prefix}_t_ns"][0] = fix["t_ns"]
@@ -43,6 +48,11 @@ class Receivers:
         sense[f"{prefix}_vel_std"][0] = fix["vel_std_m_s"]
         sense[f"{prefix}_no_vel"][0] = 0 if fix["has_vel"] else 1
         return count
+
+    def _frozen(self, fix: np.void, place: tuple[float, float, float]) -> bool:
+        """The beacon says that it flies and tells the same place again: its receiver hangs, or its radio repeats."""
+        same, self._beacon_place = place == self._beacon_place, place
+        return bool(same and fix["has_vel"] and float(np.hypot(*fix["vel_N"][:2])) > MOVES_M_S)
 
     def _read_heading(self, line: Line, sense: np.ndarray) -> None:
         """The base line's heading, where the receiver has a second antenna."""

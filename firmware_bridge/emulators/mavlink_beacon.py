@@ -10,15 +10,15 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from firmware_bridge.emulators.base import Emulator
+from firmware_bridge.emulators.mavlink_stream import MavlinkStream
 from firmware_bridge.emulators.physics import Fix
 
-EXTRA = {0: 50, 33: 104, 144: 127}
 
-
-class MavlinkBeaconEmulator(Emulator):
+class MavlinkBeaconEmulator(MavlinkStream):
     """Options of the driver read here: system_id, message, latency_ms, geoid_m. Of its own: rate_hz, clock_ppm,
     stranger (another system's position as well), twin (another sender under the same system id)."""
+
+    EXTRA = {0: 50, 33: 104, 144: 127}
 
     def __init__(self, physics: Any, options: Mapping[str, object] | None = None) -> None:
         super().__init__(physics, options)
@@ -30,25 +30,7 @@ class MavlinkBeaconEmulator(Emulator):
         self.rate = 1.0 + 1e-6 * float(str(self.options.get("clock_ppm", 0.0)))
         self.stranger, self.twin = bool(self.options.get("stranger", True)), bool(self.options.get("twin"))
 
-    def power_up(self, now_ns: int) -> None:
-        self._start_ns, self._count, self._seq = now_ns - 12_345_000_000, 0, 0
-        self._next = now_ns + self.step_ns
-
-    def next_ns(self) -> int:
-        return self._next
-
-    def feed(self, data: bytes, now_ns: int) -> None:
-        """Nobody commands it here."""
-
-    def service(self, now_ns: int) -> None:
-        while self._next <= now_ns:
-            self._epoch(self._next)
-            self._next += self.step_ns
-
-    def _epoch(self, t_ns: int) -> None:
-        if self._count % max(1, round(1e9 / self.step_ns)) == 0:
-            self._send(0, struct.pack("<IBBBBB", 0, 2, 3, 81, 4, 3), self.system, t_ns)
-        self._count += 1
+    def tell(self, t_ns: int) -> None:
         fix = self.physics.fix(t_ns)
         if fix is None or not fix.fix:
             return
@@ -57,12 +39,12 @@ class MavlinkBeaconEmulator(Emulator):
         ms = int((measured_ns - self._start_ns) * self.rate / 1e6)
         make = self._follow if self.follow else self._global
         kind = 144 if self.follow else 33
-        self._send(kind, make(fix, ms), self.system, out_ns)
+        self.say(kind, make(fix, ms), out_ns)
         far = Fix(fix.lat_deg + 0.1, fix.lon_deg, fix.height_m, (0.0, 0.0, 0.0))
         if self.stranger:
-            self._send(kind, make(far, ms + 777), self.system % 255 + 1, out_ns)
+            self.say(kind, make(far, ms + 777), out_ns, system=self.system % 255 + 1)
         if self.twin:
-            self._send(kind, make(far, ms), self.system, out_ns)
+            self.say(kind, make(far, ms), out_ns)
 
     def _global(self, fix: Fix, ms: int) -> bytes:
         course = math.degrees(math.atan2(fix.vel_N[1], fix.vel_N[0])) % 360
@@ -74,20 +56,3 @@ class MavlinkBeaconEmulator(Emulator):
         return struct.pack("<QQiif3f3f4f3f3fB", ms, 0, round(fix.lat_deg * 1e7), round(fix.lon_deg * 1e7),
                            fix.height_m - self.geoid_m, *fix.vel_N, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0,
                            fix.pos_std_m, fix.pos_std_m, fix.pos_std_m * 1.5, 3)  # fmt: skip
-
-    def _send(self, kind: int, payload: bytes, system: int, t_ns: int) -> None:
-        payload = payload.rstrip(b"\0") or b"\0"  # version 2 leaves trailing zeros out
-        head = bytes([len(payload), 0, 0, self._seq, system, 1]) + kind.to_bytes(3, "little")
-        self._seq = self._seq + 1 & 255
-        crc = _x25(head + payload + bytes([EXTRA[kind]]))
-        self.send(b"\xfd" + head + payload + crc.to_bytes(2, "little"), t_ns)
-
-
-def _x25(data: bytes) -> int:
-    crc = 0xFFFF
-    for byte in data:
-        x = byte ^ crc & 0xFF
-        x ^= x << 4 & 0xFF
-        crc = crc >> 8 ^ x << 8 ^ x << 3 ^ x >> 4
-        crc &= 0xFFFF
-    return crc

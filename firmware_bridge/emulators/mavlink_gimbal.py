@@ -13,21 +13,13 @@ from typing import Any
 
 from firmware_bridge.emulators.base import Emulator
 from firmware_bridge.emulators.gimbal_physics import ANGLE, SPEED, AngleCommand
+from firmware_bridge.emulators.mavlink_stream import x25
 
 # message id -> (CRC extra, full payload size)
 KNOWN = {0: (50, 9), 76: (152, 33), 75: (158, 35), 77: (143, 10), 283: (74, 149), 284: (99, 32), 285: (137, 49),
          286: (210, 57)}  # fmt: skip
 RETRACT, NEUTRAL, YAW_LOCK, VEHICLE, EARTH = 1, 2, 16, 32, 64
 SECOND_NS = 1_000_000_000
-
-
-def x25(data: bytes) -> int:
-    crc = 0xFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0x8408 if crc & 1 else crc >> 1
-    return crc
 
 
 class MavlinkGimbalEmulator(Emulator):

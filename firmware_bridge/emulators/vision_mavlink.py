@@ -7,14 +7,17 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from firmware_bridge.emulators.base import Emulator
+from firmware_bridge.emulators.mavlink_stream import MavlinkStream
 
-EXTRA = {0: 50, 275: 126}
 NAN = float("nan")
 
 
-class VisionMavlinkEmulator(Emulator):
+class VisionMavlinkEmulator(MavlinkStream):
     """Options of the driver read here: system_id, latency_ms. Of its own: fps, rectangle (else a point)."""
+
+    EXTRA = {0: 50, 275: 126}
+    component = 100
+    beat = (30, 8, 0)
 
     def __init__(self, physics: Any, options: Mapping[str, object] | None = None) -> None:
         super().__init__(physics, options)
@@ -23,25 +26,7 @@ class VisionMavlinkEmulator(Emulator):
         self.latency_ns = int(1e6 * float(str(self.options.get("latency_ms", 80.0))))
         self.rectangle = bool(self.options.get("rectangle", True))
 
-    def power_up(self, now_ns: int) -> None:
-        self._next = now_ns + self.step_ns
-        self._count = self._seq = 0
-
-    def next_ns(self) -> int:
-        return self._next
-
-    def feed(self, data: bytes, now_ns: int) -> None:
-        """Commands are not taken here."""
-
-    def service(self, now_ns: int) -> None:
-        while self._next <= now_ns:
-            self._picture(self._next)
-            self._next += self.step_ns
-
-    def _picture(self, t_ns: int) -> None:
-        if self._count % 20 == 0:
-            self._send(0, struct.pack("<IBBBBB", 0, 30, 8, 0, 4, 3), t_ns)
-        self._count += 1
+    def tell(self, t_ns: int) -> None:
         point = self.physics.image(t_ns)
         if point is None:
             return
@@ -51,15 +36,4 @@ class VisionMavlinkEmulator(Emulator):
             floats = (x, y, w / 2, NAN, NAN, NAN, NAN)
         status = 1 if point.tracking else 0
         mode = (2 if self.rectangle else 1) if point.tracking else 0
-        self._send(275, struct.pack("<7f3B", *floats, status, mode, 1), t_ns + self.latency_ns)
-
-    def _send(self, kind: int, payload: bytes, t_ns: int) -> None:
-        payload = payload.rstrip(b"\0") or b"\0"
-        head = bytes([len(payload), 0, 0, self._seq, self.system, 100]) + kind.to_bytes(3, "little")
-        self._seq = self._seq + 1 & 255
-        crc = 0xFFFF
-        for byte in head + payload + bytes([EXTRA[kind]]):
-            x = byte ^ crc & 0xFF
-            x ^= x << 4 & 0xFF
-            crc = (crc >> 8 ^ x << 8 ^ x << 3 ^ x >> 4) & 0xFFFF
-        self.send(b"\xfd" + head + payload + crc.to_bytes(2, "little"), t_ns)
+        self.say(275, struct.pack("<7f3B", *floats, status, mode, 1), t_ns + self.latency_ns)

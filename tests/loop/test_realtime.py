@@ -59,7 +59,8 @@ def test_nobody_runs_degraded_and_is_told_the_fix() -> None:
 
 def test_children_do_not_inherit_fifo() -> None:
     script = ACQUIRE.format(before="") + "\nif os.fork() == 0: print(os.sched_getscheduler(0)); os._exit(0)\nos.wait()"
-    done = subprocess.run([sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True, timeout=30)
+    # unbuffered: a child that leaves by _exit prints nothing else
+    done = subprocess.run([sys.executable, "-u", "-c", script], cwd=REPO, capture_output=True, text=True, timeout=30)
     assert done.stdout.splitlines()[-1] == str(os.SCHED_OTHER), done.stderr
 
 

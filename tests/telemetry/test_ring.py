@@ -97,13 +97,13 @@ def test_read_plus_lost_is_everything_written(capacity, steps):
 def _write_forever(name: str, ready, stop) -> None:
     writer = RingWriter(name, WORDS, 64)
     row = np.zeros(1, WORDS)
-    ready.set()
     n = 0
     while not stop.is_set():
         for _ in range(2000):
             row["value"] = n
             writer.publish(row, tag=n)
             n += 1
+        ready.set()
     writer.close()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gimbal.config.calibration import Calibration
-from gimbal.config.prediction import pack_motion
+from gimbal.config.prediction import pack_foresight, pack_motion
 from gimbal.config.schema import Fast, Rig, Shaping
 from gimbal.control.allocation import NOTCHES
 from gimbal.control.disturbance import LINE
@@ -243,6 +243,7 @@ def _pack_allocation(p: np.void, rig: Rig, order: np.ndarray) -> None:
     g["slow"] = 1.0 / rate / 1.0
     g["on"] = ff.cogging
     pack_motion(p["ahead"], rig)
+    pack_foresight(p["foresight"], rig)
     p["singularity_cos"] = rig.limits.singularity_cos
     p["damped_cos"] = 0.4 * rig.limits.singularity_cos  # exact as long as the torque reaches: 0.1
     p["with_inertia"] = ff.inertia

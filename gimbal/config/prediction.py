@@ -5,14 +5,23 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy import signal
 from scipy.linalg import expm, solve_continuous_lyapunov, solve_discrete_are
 
 from gimbal.config.schema import Rig
+from gimbal.control.foresight import LATEST, PHASES
+from gimbal.control.foresight import LINE as FORCE_LINE
 from gimbal.control.motion_ahead import LEVELS, LINE, STATES
 from gimbal.frames import AXIS_INDEX
+from gimbal.units import G0
 
 SLOWEST_RAD_S2 = 0.25  # acceleration of the lowest level, doubled from level to level
 MOTION_DAMPING = 0.3
+# foresight of the specific force: how the loops let a torque error into the picture, nearly: nothing under SEEN_HZ[0],
+# falling by 12 dB an octave from [1] to [2]. With less weight further up, forecasts shake the structure
+SEEN_HZ = (0.7, 12.0, 26.0)
+TAP_S = 0.001
+LEARNED_S, CHECKED_S, FADED_S = 20.0, 2.0, 0.5
 
 
 def horizon_s(rig: Rig) -> float:
@@ -106,3 +115,36 @@ def joint_inertia(rig: Rig) -> list[float]:
             arm = np.delete(place + np.array(body.com_m) - origin, k)
             result[k] += body.inertia_kg_m2[k] + body.mass_kg * float(arm @ arm)
     return result
+
+
+def _section(over: list[float], under: list[float], rate_hz: float) -> list[float]:
+    """Biquad of a continuous second-order section (bilinear)."""
+    b, a = signal.bilinear(over, under, rate_hz)
+    return [*b, *a[1:]]
+
+
+def pack_foresight(p: np.void, rig: Rig) -> None:
+    """Fill FORESIGHT_PARAMS; a horizon longer than its memory switches it off."""
+    ff, rate = rig.control.feedforward, rig.loop_rate_hz
+    p["slow"] = 1.0 / (0.5 * rate)
+    p["ticks"] = min(max(round(TAP_S * rate), 1), PHASES)
+    imu_lag_s = math.sqrt(2.0) / (2.0 * math.pi * rig.imu.bandwidth_hz)
+    lead = (horizon_s(rig) + imu_lag_s) * rate
+    p["horizon"] = math.ceil(lead - 1e-9)
+    p["less"] = p["horizon"] - lead
+    fits = p["horizon"] < min(FORCE_LINE, LATEST * p["ticks"])
+    p["on"] = ff.foresight and ff.prediction and ff.imbalance and fits
+    low, high, flat = (2.0 * math.pi * f for f in SEEN_HZ)
+    fast = 0.6 * math.pi * rate
+    level = (high / flat) ** 2
+    p["weight"][0] = _section([fast, 0.0], [1.0, low + fast, low * fast], rate)
+    p["weight"][1] = _section([level, 1.4 * flat * level, high * high], [1.0, high, high * high], rate)
+    step_s = 3.0 / rate  # one axis a tick
+    p["forget"] = math.exp(-step_s / LEARNED_S)
+    p["check"] = step_s / CHECKED_S
+    p["fade"] = step_s / FADED_S
+    unit = np.zeros(round(2.0 * rate))
+    unit[0] = rig.imu.accel_noise_ug_rtHz * 1e-6 * G0 * math.sqrt(0.5 * rig.imu.rate_hz)
+    for c in p["weight"]:
+        unit = signal.lfilter(c[:3], [1.0, c[3], c[4]], unit)
+    p["ridge"] = max((1.0 - p["forget"]) * float(unit @ unit), 1e-9)

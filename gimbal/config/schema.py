@@ -189,6 +189,7 @@ class Feedforward(Section):
     line_of_sight: bool = True  # rate and acceleration of the setpoint
     cogging: bool = True  # learned
     prediction: bool = True  # causes as they will be when the torque acts, not as they were measured
+    foresight: bool = True  # specific force by filters learned in flight
 
 
 class PlainPid(Section):

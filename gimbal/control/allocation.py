@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from gimbal.control.cogging import COGGING_PARAMS, COGGING_STATE, cogging_torque, learn_cogging
+from gimbal.control.foresight import FORESIGHT_PARAMS, FORESIGHT_STATE, foresee_force
 from gimbal.control.friction import FRICTION_PARAMS, FRICTION_STATE, friction_torque
 from gimbal.control.joint_kinematics import (
     CHAIN_PARAMS,
@@ -35,6 +36,7 @@ ALLOCATION_PARAMS = np.dtype(
         ("friction", FRICTION_PARAMS),
         ("cogging", COGGING_PARAMS),
         ("ahead", AHEAD_PARAMS),
+        ("foresight", FORESIGHT_PARAMS),
         ("sections", "f8", (3, NOTCHES, 5)),  # per joint, by axis index
         ("fast_sections", "f8", (3, NOTCHES, 5)),
         ("with_fast", "u1"),
@@ -52,6 +54,7 @@ ALLOCATION_STATE = np.dtype(
         ("friction", FRICTION_STATE),
         ("cogging", COGGING_STATE),
         ("ahead", AHEAD_STATE),
+        ("foresight", FORESIGHT_STATE),
         ("sections", "f8", (3, NOTCHES, 2)),
         ("fast_sections", "f8", (3, NOTCHES, 2)),
         ("fast", "f8", 3),  # N m, by axis index, the fast loops' feedback
@@ -148,7 +151,7 @@ def allocate(p, s, demand_C, fast_C, share, rate_sp_C, accel_sp_C, force_C, dt_s
         s["accel"],
         q_rotate(q_BC, rate_sp_C),
         q_rotate(q_BC, alpha_C),
-        q_rotate(q_BC, force_C),
+        q_rotate(q_BC, foresee_force(p["foresight"], s["foresight"], force_C)),
         p["with_inertia"],
         p["with_imbalance"],
     )

@@ -1,0 +1,158 @@
+"""The specific force that will be there when the torque acts, learned from what it has been.
+
+The imbalance's torque is fed forward some milliseconds late: at a rotor's 43 Hz that is as bad as not at all. Each axis
+is foreseen by a linear filter over its last 40 taps, whose weights are learned in flight: least squares with
+forgetting, one conjugate-gradient step for every sample taken in (P. S. Chang, A. N. Willson, IEEE Trans. Signal
+Processing 48(2), 2000, "CG1"). So tones of rotor or engine and vibration of any shape need no configured frequency.
+Learned is on signals filtered by how the loops let a torque error through: the weights are the best where it is seen.
+Specific force is the carrier's doing, not the camera's error: no loop is closed. An axis is believed only while its
+forecasts, checked against what came, are better than the force as measured.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gimbal.kernels.build import kernel
+from gimbal.kernels.filters import biquad
+from gimbal.kernels.quat import load3
+
+TAPS = 40
+PHASES = 4  # ticks from tap to tap at most
+LATEST = 48  # taps further back than the filter's first at most: the horizon
+LINE = 128  # ticks of measured force waiting for what comes
+
+FORESIGHT_PARAMS = np.dtype(
+    [
+        ("on", "u1"),
+        ("slow", "f8"),  # low-pass of what is left out of learning (gravity, turns), per tick
+        ("ticks", "i8"),  # from tap to tap
+        ("horizon", "i8"),  # ticks from a forecast to the sample that tells,
+        ("less", "f8"),  # less this share of one
+        ("weight", "f8", (2, 5)),  # sections: how a torque error is seen
+        ("ridge", "f8"),  # (m/s²)² per training step
+        ("forget", "f8"),  # what is kept of the statistics from one training step to the next
+        ("check", "f8"),  # of the errors' mean square, per training step
+        ("fade", "f8"),  # share that a forecast gains or loses per training step
+    ],
+    align=True,
+)
+FORESIGHT_STATE = np.dtype(
+    [
+        ("tick", "i8"),
+        ("mean", "f8", 3),  # m/s², by camera axis, as all below
+        ("taps", "f8", (3, PHASES, TAPS)),  # force less its mean, of each phase, newest first
+        ("seen", "f8", (3, PHASES, TAPS + LATEST)),  # the same as seen through ``weight``
+        ("sections", "f8", (3, 2, 2)),
+        ("line", "f8", (3, LINE)),  # as seen, by tick
+        ("R", "f8", (3, TAPS, TAPS)),  # correlation of the taps
+        ("g", "f8", (3, TAPS)),  # r - R w: what of the outcome's correlation with the taps the weights leave
+        ("p", "f8", (3, TAPS)),  # the step's direction
+        ("w", "f8", (3, TAPS)),
+        ("Rp", "f8", TAPS),  # scratch
+        ("error", "f8", (3, 2)),  # mean square, as seen: of the forecast, of the force as it was
+        ("steps", "i8", 3),
+        ("share", "f8", 3),  # of the forecast in what is fed forward
+        ("out", "f8", 3),
+    ],
+    align=True,
+)
+
+
+@kernel
+def _push(row, x):
+    for i in range(row.size - 1, 0, -1):
+        row[i] = row[i - 1]
+    row[0] = x
+
+
+@kernel
+def _forget_all(s, c):
+    s["error"][c, 0] = s["error"][c, 1] = s["share"][c] = 0.0
+    s["steps"][c] = 0
+    for i in range(TAPS):
+        s["g"][c, i] = s["p"][c, i] = s["w"][c, i] = 0.0
+        for j in range(TAPS):
+            s["R"][c, i, j] = 0.0
+
+
+@kernel
+def _step(p, s, c, x, outcome):
+    """One conjugate-gradient step on taps x (TAPS,) and what came of them; returns the error of the forecast."""
+    R, g, d, w, Rp = s["R"][c], s["g"][c], s["p"][c], s["w"][c], s["Rp"]
+    keep, ridge = p["forget"], p["ridge"]
+    error, gg, pg = outcome, 0.0, 0.0
+    for i in range(TAPS):
+        error -= w[i] * x[i]
+        gg += g[i] * g[i]
+        pg += d[i] * g[i]
+        Rp[i] = 0.0
+    for i in range(TAPS):
+        xi, di = x[i], d[i]
+        for j in range(TAPS):
+            R[i, j] = keep * R[i, j] + xi * x[j]
+        R[i, i] += ridge
+        for j in range(TAPS):
+            Rp[j] += di * R[i, j]
+    pRp = 0.0
+    for i in range(TAPS):
+        pRp += d[i] * Rp[i]
+    step = 0.98 * pg / pRp if pRp > 0.0 else 0.0
+    turn = new = 0.0
+    for i in range(TAPS):
+        after = keep * g[i] - step * Rp[i] + x[i] * error - ridge * w[i]
+        turn += (after - g[i]) * after
+        new += after * after
+        w[i] += step * d[i]
+        g[i] = after
+    turn = max(turn / gg, 0.0) if gg > 0.0 else 0.0
+    for i in range(TAPS):
+        d[i] = g[i] + turn * d[i]
+    if not new < 1e60:  # what is no number doesn't stay
+        _forget_all(s, c)
+    return error
+
+
+@kernel
+def _check(p, s, c, error, unforeseen):
+    """Believe the forecast by and by while it is better than none."""
+    if not abs(error) + abs(unforeseen) < 1e6:
+        _forget_all(s, c)
+        return
+    k = p["check"]
+    s["error"][c, 0] += k * (error * error - s["error"][c, 0])
+    s["error"][c, 1] += k * (unforeseen * unforeseen - s["error"][c, 1])
+    s["steps"][c] += 1
+    better = s["steps"][c] * k > 1.0 and s["error"][c, 0] < 0.9 * s["error"][c, 1]
+    s["share"][c] = min(max(s["share"][c] + (p["fade"] if better else -p["fade"]), 0.0), 1.0)
+
+
+@kernel
+def foresee_force(p, s, force_C):
+    """One tick: take in the specific force (m/s², C), give what to expect when the torque of this tick acts (tuple)."""
+    if not p["on"] or not abs(force_C[0]) + abs(force_C[1]) + abs(force_C[2]) < 1e6:
+        return force_C
+    n, late, tick = p["ticks"], p["horizon"], s["tick"]
+    phase = tick % n
+    then = (tick - late) % n
+    first = (late - (tick - then) % n) // n
+    for c in range(3):
+        if tick == 0:
+            s["mean"][c] = force_C[c]
+        u = force_C[c] - s["mean"][c]
+        s["mean"][c] += p["slow"] * u
+        seen = biquad(p["weight"][1], s["sections"][c, 1], biquad(p["weight"][0], s["sections"][c, 0], u))
+        _push(s["taps"][c, phase], u)
+        _push(s["seen"][c, phase], seen)
+        before = s["line"][c, (tick - 1) % LINE]
+        s["line"][c, tick % LINE] = seen
+        if tick % 3 == c and tick > late + n * TAPS:
+            outcome = seen + p["less"] * (before - seen)
+            error = _step(p, s, c, s["seen"][c, then, first : first + TAPS], outcome)
+            _check(p, s, c, error, outcome - s["line"][c, (tick - late) % LINE])
+        forecast = 0.0
+        for i in range(TAPS):
+            forecast += s["w"][c, i] * s["taps"][c, phase, i]
+        s["out"][c] = force_C[c] + s["share"][c] * (forecast - u)
+    s["tick"] += 1
+    return load3(s["out"])

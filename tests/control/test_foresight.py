@@ -1,0 +1,89 @@
+"""Foresight of the specific force: tones found by themselves, noise left alone, nothing broken by what is no number."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from gimbal.config.load import load_rig
+from gimbal.config.pack import pack_params
+from gimbal.control.foresight import FORESIGHT_STATE, foresee_force
+from gimbal.kernels.build import kernel
+from gimbal.worth import without
+
+LEAD_S = 0.003 + 0.00053 + 0.00088  # half a tick and the link, torque loop, IMU low-pass
+SECONDS = 24.0
+
+
+@kernel
+def fly(p, s, force, out):
+    for i in range(force.shape[0]):
+        f = foresee_force(p, s, (force[i, 0], force[i, 1], force[i, 2]))
+        for k in range(3):
+            out[i, k] = f[k]
+
+
+def flown(rig_name: str, force_at, noise: float = 0.0, changes=()):
+    """(forecasts, what they should be, State): force_at(t) in m/s² about gravity, on every axis, with white noise."""
+    config = without(load_rig(rig_name).config, changes)
+    p = pack_params(config)[0]["allocation"]["foresight"]
+    s, rate = np.zeros(1, FORESIGHT_STATE), config.loop_rate_hz
+    t = np.arange(int(SECONDS * rate)) / rate
+    read = -9.81 + force_at(t)[:, None] * np.ones(3)
+    read = read + noise * np.random.default_rng(1).normal(size=read.shape)
+    out = np.zeros_like(read)
+    fly(p, s[0], read, out)
+    lead = config.delay.sample_to_torque_ms * 1e-3 + 0.5 / rate + LEAD_S - 0.003
+    return out, -9.81 + force_at(t + lead)[:, None] * np.ones(3), s[0], read
+
+
+def tones(t):
+    return 0.7 * np.sin(2 * math.pi * 5.4 * t) + 2.1 * np.sin(2 * math.pi * 21.6 * t + 1.0) + np.sin(270.0 * t)
+
+
+@pytest.mark.parametrize("rig", ["torque", "torque_fast"])
+def test_tones_nobody_named_are_foreseen(rig: str) -> None:
+    out, want, s, read = flown(rig, tones, noise=0.05)
+    last = slice(-len(out) // 4, None)
+    late = np.std(read[last] - want[last])
+    assert np.std(out[last] - want[last]) < 0.25 * late
+    assert np.allclose(s["share"], 1.0)
+
+
+def test_noise_is_left_as_it_is_slow() -> None:
+    """Where nothing can be foreseen, what the loops see is fed on no worse than as measured."""
+    out, want, s, read = flown("torque", lambda t: 3.0 * (t > 12.0), noise=0.5)
+    slow = np.ones(200) / 200
+    step = np.convolve(out[:, 0] - read[:, 0], slow, "valid")
+    assert np.abs(step[14_000:]).max() < 0.15  # the level is kept: gravity and turns pass
+
+
+def test_one_axis_learns_from_nothing_but_itself() -> None:
+    p = pack_params(load_rig("torque").config)[0]["allocation"]["foresight"]
+    t = np.arange(20_000) * 1e-3
+    force = np.zeros((len(t), 3))
+    force[:, 1] = 2.0 * np.sin(2 * math.pi * 17.0 * t)
+    s, out = np.zeros(1, FORESIGHT_STATE), np.zeros_like(force)
+    fly(p, s[0], force, out)
+    assert s[0]["share"][1] == 1.0
+    assert not out[:, 0].any() and not out[:, 2].any()
+
+
+def test_switched_off_and_without_prediction_it_is_the_measurement() -> None:
+    for term in ("foresight", "prediction", "imbalance"):
+        out, _, _, read = flown("torque", tones, changes=(term,))
+        assert np.array_equal(out, read)
+
+
+def test_what_is_no_number_leaves_no_trace() -> None:
+    p = pack_params(load_rig("torque").config)[0]["allocation"]["foresight"]
+    t = np.arange(20_000) * 1e-3
+    force = np.repeat(tones(t)[:, None], 3, axis=1)
+    force[9_000:9_005] = np.nan
+    force[9_500] = 1e300
+    s, out = np.zeros(1, FORESIGHT_STATE), np.zeros_like(force)
+    fly(p, s[0], force, out)
+    assert np.isfinite(out[9_501:]).all()
+    assert np.abs(out[9_501:]).max() < 10.0

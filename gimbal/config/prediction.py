@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import signal
-from scipy.linalg import expm, solve_continuous_lyapunov, solve_discrete_are
 
+from gimbal.config.matrices import expm, solve_discrete_are
 from gimbal.config.schema import Rig
 from gimbal.control.foresight import LATEST, PHASES
 from gimbal.control.foresight import LINE as FORCE_LINE
@@ -33,10 +32,8 @@ def horizon_s(rig: Rig) -> float:
 def discrete(A: np.ndarray, Qc: np.ndarray, dt_s: float) -> tuple[np.ndarray, np.ndarray]:
     """Transition and noise covariance of x' = A x + noise over dt (C. F. Van Loan, IEEE TAC 23(3), 1978)."""
     n = len(A)
-    block = np.block([[-A, Qc], [np.zeros((n, n)), A.T]]) * dt_s
-    E = expm(block)
-    F = E[n:, n:].T
-    Q = F @ E[:n, n:]
+    F = expm(A * dt_s)
+    Q = F @ expm(np.block([[-A, Qc], [np.zeros((n, n)), A.T]]) * dt_s)[:n, n:]
     return F, 0.5 * (Q + Q.T)
 
 
@@ -60,9 +57,7 @@ def pack_motion(p: np.void, rig: Rig) -> None:
     A = np.zeros((STATES, STATES))
     A[0, 1] = A[1, 2] = A[2, 3] = 1.0
     A[3, 2], A[3, 3] = -w * w, -2.0 * MOTION_DAMPING * w
-    drive = np.zeros((2, 2))
-    drive[1, 1] = 1.0
-    per_unit = 1.0 / float(solve_continuous_lyapunov(A[2:, 2:], -drive)[0, 0])
+    per_unit = 4.0 * MOTION_DAMPING * w**3  # 1 / the oscillator's variance under white noise of unit density
     lsb = 2.0 * math.pi / 2**rig.encoder.bits
     H = np.array([1.0, 0.0, 0.0, 0.0])
     for level in range(LEVELS):
@@ -118,9 +113,14 @@ def joint_inertia(rig: Rig) -> list[float]:
 
 
 def _section(over: list[float], under: list[float], rate_hz: float) -> list[float]:
-    """Biquad of a continuous second-order section (bilinear)."""
-    b, a = signal.bilinear(over, under, rate_hz)
-    return [*b, *a[1:]]
+    """Biquad of a continuous second-order section, highest power first (bilinear: s = 2 rate (z - 1)/(z + 1))."""
+
+    def of_z(c: list[float]) -> list[float]:
+        b2, b1, b0 = c[0] * (2.0 * rate_hz) ** 2, c[1] * 2.0 * rate_hz, c[2]
+        return [b2 + b1 + b0, 2.0 * (b0 - b2), b2 - b1 + b0]
+
+    b, a = of_z(over), of_z(under)
+    return [b[0] / a[0], b[1] / a[0], b[2] / a[0], a[1] / a[0], a[2] / a[0]]
 
 
 def pack_foresight(p: np.void, rig: Rig) -> None:
@@ -137,14 +137,16 @@ def pack_foresight(p: np.void, rig: Rig) -> None:
     low, high, flat = (2.0 * math.pi * f for f in SEEN_HZ)
     fast = 0.6 * math.pi * rate
     level = (high / flat) ** 2
-    p["weight"][0] = _section([fast, 0.0], [1.0, low + fast, low * fast], rate)
+    p["weight"][0] = _section([0.0, fast, 0.0], [1.0, low + fast, low * fast], rate)
     p["weight"][1] = _section([level, 1.4 * flat * level, high * high], [1.0, high, high * high], rate)
     step_s = 3.0 / rate  # one axis a tick
     p["forget"] = math.exp(-step_s / LEARNED_S)
     p["check"] = step_s / CHECKED_S
     p["fade"] = step_s / FADED_S
-    unit = np.zeros(round(2.0 * rate))
-    unit[0] = rig.imu.accel_noise_ug_rtHz * 1e-6 * G0 * math.sqrt(0.5 * rig.imu.rate_hz)
-    for c in p["weight"]:
-        unit = signal.lfilter(c[:3], [1.0, c[3], c[4]], unit)
-    p["ridge"] = max((1.0 - p["forget"]) * float(unit @ unit), 1e-9)
+    n = round(2.0 * rate)  # the sections' impulse response has died away by then
+    z = np.exp(-2j * math.pi * np.arange(n) / n)
+    seen = np.ones(n)
+    for b0, b1, b2, a1, a2 in p["weight"]:
+        seen = seen * np.abs((b0 + b1 * z + b2 * z * z) / (1.0 + a1 * z + a2 * z * z)) ** 2
+    noise = rig.imu.accel_noise_ug_rtHz * 1e-6 * G0 * math.sqrt(0.5 * rig.imu.rate_hz)
+    p["ridge"] = max((1.0 - p["forget"]) * noise * noise * float(seen.mean()), 1e-9)

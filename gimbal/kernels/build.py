@@ -8,6 +8,7 @@ Importing this module sets ``NUMBA_CACHE_DIR``; it must therefore come before th
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import sys
 import tempfile
@@ -81,6 +82,7 @@ from numba.core.codegen import JITCodeLibrary  # noqa: E402
 from numba.core.compiler import Compiler  # noqa: E402
 from numba.core.registry import CPUDispatcher  # noqa: E402
 from numba.core.types.functions import BaseFunction  # noqa: E402
+from numba.np import linalg as numba_linalg  # noqa: E402
 
 _OPTIONS: dict[str, Any] = {"nopython": True, "nogil": True, "error_model": "numpy"}
 _BARE: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -153,6 +155,22 @@ def _remember_scalar_typing() -> None:
 
 
 _remember_scalar_typing()
+
+
+def _leave_blas_for_later() -> None:
+    """numba loads SciPy's linear algebra with its array rules, to see whether it is there: a sixth of a warm start.
+
+    Each of its own uses of BLAS looks again, so code elsewhere that multiplies matrices compiles as ever.
+    """
+    look = numba_linalg.ensure_blas
+    numba_linalg.ensure_blas = lambda: None
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        numba_linalg.ensure_blas = look
+
+
+_leave_blas_for_later()
 
 
 class Kernel(CPUDispatcher):

@@ -154,6 +154,8 @@ def _stop_by_signal(path: Path) -> dict[str, Any]:
 def format_status(status: dict[str, Any]) -> str:
     """The answer to ``status`` as lines for people."""
     loop = f"{status['ticks']} ticks, {status['overruns']} late, {status['skipped']} periods skipped"
+    if status["unsent"]:
+        loop += f", {status['unsent']} commands a motor line did not take"
     lines = [
         f"rig      {status['rig']} (daemon {status['pid']}, loop {status['rt_pid']})",
         f"state    {status['state']}",

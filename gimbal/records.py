@@ -275,6 +275,7 @@ TIMING = _record(
     ("step_ns", "i8"),
     ("written_ns", "i8"),  # deadline to motor bytes written
     ("skipped", "u4"),  # whole periods passed over before this tick
+    ("unsent", "i4"),  # what rig.write answered: 0 = every motor line took its bytes, else a negative status
 )
 
 TICK = _record(

@@ -234,8 +234,8 @@ class Desk:
         report = json.loads(board.report or "{}")
         status |= {
             "rig": self.rig_name, "pid": self.pid, "rt_pid": board["pid"], "ticks": board["ticks"],
-            "overruns": board["overruns"], "skipped": board["skipped"], "rt": report.get("line", ""),
-            "devices": report.get("devices", {}),
+            "overruns": board["overruns"], "skipped": board["skipped"], "unsent": board["unsent"],
+            "rt": report.get("line", ""), "devices": report.get("devices", {}),
         }  # fmt: skip
         try:
             row = self._reader().latest()

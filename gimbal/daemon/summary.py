@@ -26,6 +26,7 @@ def run_summary(options: Any, board: Board, history: History, report: dict[str, 
         "faults": names,
         "overruns": board["overruns"],
         "skipped_periods": board["skipped"],
+        "unsent_commands": board["unsent"],
         "wake_latency_us": board.percentiles("wake"),
         "tick_us": board.percentiles("work"),
         "sense_to_command_us": board.percentiles("latency"),
@@ -49,7 +50,8 @@ def format_summary(s: dict[str, Any]) -> str:
     lines = [
         f"rig {s['rig']}, {s['ticks']} ticks, mode {s['mode']}, faults: {', '.join(s['faults']) or 'none'}",
         s["realtime"],
-        f"late ticks {s['overruns']}, skipped periods {s['skipped_periods']}",
+        f"late ticks {s['overruns']}, skipped periods {s['skipped_periods']}, "
+        f"commands a motor line did not take {s['unsent_commands']}",
         f"wake-up after the deadline, us   {_times(s['wake_latency_us'])}",
         f"read, tick, write, publish, us   {_times(s['tick_us'])}",
         f"IMU sample to motor bytes, us    {_times(s['sense_to_command_us'])}",

@@ -40,6 +40,7 @@ BOARD = np.dtype(
         ("compiled", "i8"),  # kernels compiled so far, during COMPILING
         ("ticks", "i8"),
         ("skipped", "i8"),  # whole periods passed over
+        ("unsent", "i8"),  # ticks whose COMMAND a motor line did not take whole
         ("overruns", "i8"),  # ticks that finished after the next deadline
         ("start_cpu_ns", "i8"),  # CPU time of the process when the loop began
         ("message", "S4000"),

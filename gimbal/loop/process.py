@@ -70,6 +70,7 @@ class Scratch:
         self.step = timing["step_ns"].data
         self.written = timing["written_ns"].data
         self.skipped = timing["skipped"].data
+        self.unsent = timing["unsent"].data
 
 
 def run_loop(
@@ -113,7 +114,8 @@ def _loop(  # one function on purpose: it is the hot path, read top to bottom
     sense, command, inbox_record, row = s.sense, s.command, s.inbox, s.row
     sense_bytes, sense_zero, sense_t, imu_n, imu_t = s.sense_bytes, s.sense_zero, s.sense_t, s.imu_n, s.imu_t
     wake, work, latency, written = (Histogram(board.record[name]) for name in ("wake", "work", "latency", "written"))
-    stop, done, skips, overruns = (board.record[name].data for name in ("stop", "ticks", "skipped", "overruns"))
+    counted = ("stop", "ticks", "skipped", "unsent", "overruns")
+    stop, done, skips, unsent, overruns = (board.record[name].data for name in counted)
     now_ns, period = clock.now_ns, clock.period_ns
     snapshot_every = max(1, round(SNAPSHOT_TICKS_S * 1e9 / period))
     requests = states_due = 0
@@ -154,7 +156,7 @@ def _loop(  # one function on purpose: it is the hot path, read top to bottom
         step(params, state, sense, inbox_record, command, row)
         stepped = now_ns()
 
-        rig.write(command)
+        status = rig.write(command)
         sent = now_ns()
 
         s.wake[0] = woke - deadline
@@ -162,6 +164,7 @@ def _loop(  # one function on purpose: it is the hot path, read top to bottom
         s.step[0] = stepped - deadline
         s.written[0] = sent - deadline
         s.skipped[0] = skipped
+        s.unsent[0] = status
         ring.publish(row, tick)
 
         tick += 1
@@ -172,6 +175,8 @@ def _loop(  # one function on purpose: it is the hot path, read top to bottom
             latency.add(sent - imu_t[imu_n[0] - 1])
         if skipped:
             skips[0] += skipped
+        if status:
+            unsent[0] += 1
         end = now_ns()
         work.add(end - woke)
         if end - deadline > period:

@@ -121,6 +121,18 @@ def test_stop_flag_ends_it(board: Board) -> None:
     assert tape.events == ["safe"]
 
 
+def test_rows_carry_commands_a_line_did_not_take(board: Board) -> None:
+    class Full(Tape):
+        def write(self, command: np.ndarray) -> int:
+            super().write(command)
+            return -1 if len(self.rows) in (2, 3) else 0
+
+    tape = Full()
+    run(tape, board, 5)
+    assert [int(row["timing"]["unsent"][0]) for row in tape.rows] == [0, 0, -1, -1, 0]
+    assert board["unsent"] == 2
+
+
 def test_rows_carry_skips_and_deadlines(board: Board) -> None:
     clock = SimulatedClock(MS)
 

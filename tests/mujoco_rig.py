@@ -90,6 +90,10 @@ class Carrier:
             self.rows = (q1, 0.5 * (first + second), (second - first) / h, v1 + (x2 - x0) / (2 * h), acc)
         return tuple(r[row] for r in self.rows)
 
+    def wind(self, i: int) -> np.ndarray:
+        """(3,) N m beside the motors' torque on the roll, pitch, yaw joint at substep i."""
+        return np.zeros(3)
+
 
 def rotation_rate(a: np.ndarray, b: np.ndarray, dt: float) -> np.ndarray:
     """Body rates (n, 3) that turn attitudes a into b in dt."""
@@ -111,7 +115,7 @@ class MujocoRig:
         self.order = tuple(info["kinematic_order"])
         self.t_ns = self.t0_ns = int(info["t0_ns"])
         self.rng = np.random.default_rng(info["seed"])
-        self.carrier = Carrier(info["seed"], self.shake, self.dt / self.substeps)
+        self.carrier = self.make_carrier(info["seed"], self.dt / self.substeps)
         self.step = 0
         self.m = build(self.order)
         self.m.opt.timestep = self.dt / self.substeps
@@ -128,6 +132,9 @@ class MujocoRig:
         self._level(q, w)
         self._follow()
         mujoco.mj_forward(self.m, self.d)
+
+    def make_carrier(self, seed: int, step_s: float) -> Carrier:
+        return Carrier(seed, self.shake, step_s)
 
     def _level(self, q: np.ndarray, w: np.ndarray) -> None:
         """Joint angles that hold the camera level at the start, by following the gradient of its tilt, camera still."""
@@ -155,9 +162,9 @@ class MujocoRig:
         mujoco.mj_step1(m, d)
         mujoco.mj_fullM(m, d, self.M)
         given = np.concatenate([acc, alpha])
-        torque = np.zeros(m.nv - 6)
+        torque, wind = np.zeros(m.nv - 6), self.carrier.wind(self.step)
         for k in range(3):
-            torque[self.adr[k] - 6] = self.torque[k]
+            torque[self.adr[k] - 6] = self.torque[k] + wind[k]
         d.qfrc_applied[6:] = torque
         free = torque + d.qfrc_passive[6:] + d.qfrc_constraint[6:] - d.qfrc_bias[6:]
         joints = np.linalg.solve(self.M[6:, 6:], free - self.M[6:, :6] @ given)

@@ -3,8 +3,9 @@
     python -m tests.mujoco_carriers torque                      # lock, a row for every carrier
     python -m tests.mujoco_carriers torque_fast train_roof --seconds 20
 
-The carrier's motion and wind are the project's, the rest is tests/mujoco_rig.py: no line of the project's own plant. The
-controller is told that rig's masses, friction and motors, as a calibration would find them, and keeps its gains.
+The carrier's motion and wind are the project's, the rest is tests/mujoco_rig.py: no line of the project's own plant.
+The controller is told that rig's masses, friction, modes and motors, as a calibration would find them, and keeps its
+gains.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from gimbal.config.schema import Rig
 from gimbal.plant.base_motion import make
 from gimbal.plant.motion import RATE_HZ, Motion, resample
 from gimbal.plant.spline import PAD
-from tests.mujoco_rig import STAGES, MujocoRig, rotation_rate
+from tests.mujoco_rig import INDEX, MODE_HZ, STAGES, MujocoRig, rotation_rate
 
 CARRIERS = ("speedflight", "helicopter", "camera_car", "train_roof", "cliff_jump")
 
@@ -33,6 +34,7 @@ def told(rig: Rig) -> Rig:
         values = {"mass_kg": mass, "inertia_kg_m2": inertia, "com_m": com, "origin_m": origin}
         values = {k: tuple(map(float, v.split())) if isinstance(v, str) else v for k, v in values.items()}
         stages[name] = getattr(rig.body, name).model_copy(update=values)
+    modes = tuple(MODE_HZ[name] for name in sorted(INDEX, key=INDEX.__getitem__))
     friction = {"coulomb_Nm": 0.015, "breakaway_Nm": 0.015, "viscous_Nm_s_rad": 0.003}
     return rig.model_copy(
         update={
@@ -40,6 +42,7 @@ def told(rig: Rig) -> Rig:
             "friction": rig.friction.model_copy(update=friction),
             "cable": rig.cable.model_copy(update={"spring_Nm_rad": (0.0, 0.0, 0.0), "hysteresis_Nm": 0.0}),
             "cogging": rig.cogging.model_copy(update={"torque_Nm": (0.0, 0.0)}),
+            "structure": rig.structure.model_copy(update={"mode_hz": modes}),
             "motors": rig.motors.model_copy(update={"torque_bandwidth_hz": 250.0}),
         }
     )

@@ -1,8 +1,9 @@
 """An outside plant behind the Rig protocol: MuJoCo's dynamics, no line shared with the project's own plant.
 
-A three-axis gimbal of the reference rig's class with other masses, motors and friction, carried through a coordinated
-spiral and buffeting. The loop drives it like any rig: ``gimbal.run_lockstep(MujocoRig(), config, seconds)``. It imports
-nothing of the project: SENSE and COMMAND arrive as arrays whose field names docs/contract.md fixes.
+A three-axis gimbal of the reference rig's class with other masses, motors, friction and flexible modes, carried through
+a coordinated spiral and buffeting. The loop drives it like any rig: ``gimbal.run_lockstep(MujocoRig(), config,
+seconds)``. It imports nothing of the project: SENSE and COMMAND arrive as arrays whose field names docs/contract.md
+fixes.
 """
 
 from __future__ import annotations
@@ -21,18 +22,31 @@ STAGES = {  # mass, inertia, centre of mass, origin in the stage before
     "roll": (0.7, "0.005 0.009 0.009", "0.004 0 0", "0 0 0.11"),
     "pitch": (2.9, "0.012 0.018 0.017", "0.0013 -0.0006 0.0009", "0 0 0"),
 }
+MODE_HZ, MODE_DAMPING = {"yaw": 50.0, "roll": 57.0, "pitch": 68.0}, 0.035  # structure between motor and stage
+ROTOR = {"yaw": 0.0050, "roll": 0.0026, "pitch": 0.0027}  # kg m² of STAGES on the motor's side,
+CARRIED = {"yaw": 0.035, "roll": 0.017, "pitch": 0.018}  # of all that the joint turns
 SUBSTEP_S = 0.00025
 
 
+def stage(name: str) -> str:
+    """A motor's rotor and, behind the structure's spring, its stage; two bodies left open."""
+    mass, inertia, com, origin = STAGES[name]
+    rotor = ROTOR[name]
+    motor = [rotor if k == INDEX[name] else 0.6 * rotor for k in range(3)]
+    rest = [float(x) - m for x, m in zip(inertia.split(), motor, strict=True)]
+    reduced = rotor * (CARRIED[name] - rotor) / CARRIED[name]
+    w = 2 * math.pi * MODE_HZ[name]
+    return (
+        f'<body name="{name} rotor" pos="{origin}"><joint name="{name}" axis="{AXIS[name]}" damping="0.003" '
+        f'frictionloss="0.015"/><inertial pos="0 0 0" mass="0.001" diaginertia="{" ".join(map(str, motor))}"/>'
+        f'<body name="{name}"><joint name="{name} flex" axis="{AXIS[name]}" stiffness="{w * w * reduced}" '
+        f'damping="{2 * MODE_DAMPING * w * reduced}"/>'
+        f'<inertial pos="{com}" mass="{mass}" diaginertia="{" ".join(map(str, rest))}"/>'
+    )
+
+
 def build(order: tuple[str, ...]) -> mujoco.MjModel:
-    bodies, close = "", ""
-    for name in order:
-        mass, inertia, com, origin = STAGES[name]
-        bodies += (
-            f'<body name="{name}" pos="{origin}"><joint name="{name}" axis="{AXIS[name]}" damping="0.003" '
-            f'frictionloss="0.015"/><inertial pos="{com}" mass="{mass}" diaginertia="{inertia}"/>'
-        )
-        close += "</body>"
+    bodies, close = "".join(stage(name) for name in order), "</body></body>" * len(order)
     return mujoco.MjModel.from_xml_string(
         f"""<mujoco><compiler angle="radian"/>
         <option gravity="0 0 {G}" timestep="{SUBSTEP_S}" integrator="implicitfast"><flag contact="disable"/></option>
@@ -122,7 +136,7 @@ class MujocoRig:
         self.d = mujoco.MjData(self.m)
         self.pos = np.zeros(3)
         self.M = np.zeros((self.m.nv, self.m.nv))
-        self.adr = [6 + self.order.index(n) for n in ("roll", "pitch", "yaw")]
+        self.adr = [6 + 2 * self.order.index(n) for n in ("roll", "pitch", "yaw")]
         self.torque = np.zeros(3)
         self.commands = [(0, np.zeros(3), np.zeros(3, int))]
         self.gyro_bias = self.noise * self.rng.normal(0, 0.0015, 3)
@@ -150,9 +164,9 @@ class MujocoRig:
             error = np.zeros(3)
             mujoco.mju_subQuat(error, goal, now)  # in the camera's axes
             world = self.d.site_xmat[0].reshape(3, 3) @ error
-            self.d.qpos[7:] += np.linalg.lstsq(jac[:, 6:], world, rcond=None)[0]
+            self.d.qpos[np.array(self.adr) + 1] += np.linalg.lstsq(jac[:, self.adr], world, rcond=None)[0]
         base = self.d.body("base").xmat.reshape(3, 3) @ w
-        self.d.qvel[6:] = np.linalg.lstsq(jac[:, 6:], -base, rcond=None)[0]
+        self.d.qvel[self.adr] = np.linalg.lstsq(jac[:, self.adr], -base, rcond=None)[0]
 
     def _follow(self) -> None:
         """Put the base where the carrier is and find the wrench that makes it accelerate as the carrier does."""

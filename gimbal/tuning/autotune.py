@@ -39,7 +39,8 @@ Array = np.ndarray
 GOALS_URAD = {"speedflight": 60.0, "helicopter": 50.0, "camera_car": 90.0, "train_roof": 60.0, "cliff_jump": 50.0}
 MOST_ACCEL_NOISE = 4000.0  # rad/s² of feedback per rad/s of white gyro noise
 WORST_MS = 4.0  # of a case that need only be stable
-FAST_GAINS = (25.0, 240.0, 1600.0)  # attitude, rate, integral, where a rig has none yet
+FAST_GAINS = (26.0, 250.0, 8000.0)  # attitude, rate, integral, where a rig has none yet
+FAST_STEEP = 3.0  # and their margins count so much more
 FAST_WORST_MS = 8.0  # of the fast loops there: the others catch what they lose
 MOST_ATTITUDE_GAIN = 28.0  # 1/s: faster ones leave the rate loop behind when an error is large
 PID_LOWPASS_HZ = (200.0, 60.0)  # gyro, derivative
@@ -73,6 +74,7 @@ class Loop:
     late_share: float
     beside: Shaped | None = None  # the loops that fast ones are blended with,
     before: tuple[float, ...] = ()  # and their jitters
+    weigh: Array | None = None  # share of each carrier in what the search makes small, None: alike
 
     @cached_property
     def plants(self) -> Array:
@@ -191,11 +193,13 @@ def cost(loop: Loop, point: Array, low: Array, high: Array, pid: bool) -> float:
         part = shaped(loop, x, pid)
         tried = np.array([loop.beside.blend(part, b) for b in BLENDS[1:]])
         penalty += sum(3.0 * max(0.0, math.log(a / b)) for a, b in zip(found, loop.before, strict=True))
-    penalty += margin_cost(loop, tried)
+    penalty += (1.0 if loop.beside is None else FAST_STEEP) * margin_cost(loop, tried)
     S = 1.0 / (1.0 + C * loop.cases[0][1])
     loud = math.sqrt(float(np.trapezoid(np.abs(C * S) ** 2, loop.f)) / loop.f[-1])
     penalty += 1.5 * max(0.0, math.log(loud / MOST_ACCEL_NOISE))
     miss = np.array([j / goal for j, (_, goal) in zip(found, loop.disturbance, strict=True)])
+    if loop.beside is not None:  # what is far from its goal counts by its ratio, what is under half of it no more
+        return 0.5 * float(np.average(np.log(0.25 + miss**2), weights=loop.weigh)) + penalty
     return 0.5 * math.log(float(np.mean(miss**2))) + 0.25 * float(np.mean(np.log(miss))) + penalty
 
 
@@ -267,7 +271,7 @@ def start_point(rig: Rig, name: str, pid: bool, sections: int, fast: bool = Fals
         else:
             x += [hz, 0.7, 1.05 * hz, 0.7]
         low += [1.5, 0.004, 0.8, 0.05]
-        high += [0.45 * rig.loop_rate_hz, 2.0, 0.45 * rig.loop_rate_hz, 3.0]
+        high += [0.45 * rig.loop_rate_hz, 10.0 if fast else 2.0, 0.45 * rig.loop_rate_hz, 3.0]
     return np.log(x), np.log(low), np.log(high)
 
 
@@ -278,6 +282,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--axis", choices=AXES, required=True)
     p.add_argument("--pid", action="store_true", help="a plain PID with one notch, against the whole disturbance")
     p.add_argument("--fast", action="store_true", help="loops that take over from the rig's own, [control.fast]")
+    p.add_argument("--weigh", default="", help="with --fast: speedflight=3,helicopter=2, others 1")
     p.add_argument("--sections", type=int, default=6)
     p.add_argument("--seconds", type=float, default=120.0)
     p.add_argument("--seed", type=int, default=1)
@@ -290,6 +295,8 @@ def main(argv: list[str] | None = None) -> int:
         own = sum(s.axis == a.axis for s in rig.control.shaping)
         loop.beside = shaped(loop, np.exp(start_point(rig, a.axis, False, own)[0]), False)
         loop.before = tuple(jitters(loop, loop.beside.blend(loop.beside, 0.0)))
+        more = dict(x.split("=") for x in a.weigh.split(",") if x)
+        loop.weigh = np.array([float(more.get(c, 1.0)) for c in GOALS_URAD])
 
     def tell(generation: int, value: float) -> None:
         print(f"\rgeneration {generation}  cost {value:.4f} ", end="", file=sys.stderr)

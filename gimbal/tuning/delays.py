@@ -3,8 +3,8 @@
     python -m gimbal.tuning.delays torque train_roof                # the distribution kept here
     python -m gimbal.tuning.delays torque train_roof --log LOG      # that of a log of `gimbal run`
 
-Prints the jitter with the config's fixed delay and with drawn ones of the same median, and the loops' margins where every
-command is as late as one in a thousand.
+Prints the jitter with the config's fixed delay and with drawn ones of the same median, and the loops' margins where
+every command is as late as one in a thousand.
 """
 
 from __future__ import annotations

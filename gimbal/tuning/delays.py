@@ -89,7 +89,8 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--seconds", type=float, default=60.0)
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args(argv)
-    rig, points, bad = load_rig(a.rig).config, MEASURED_US, False
+    points: tuple[float, ...] = MEASURED_US
+    rig, bad = load_rig(a.rig).config, False
     if a.log:
         from gimbal.telemetry.reader import open_log
 

@@ -32,6 +32,8 @@ class RowDriver(Driver):
     def start(self, framer: Framer, depth: int = 64) -> None:
         """Call in ``setup``. depth: rows kept when the host doesn't poll; the oldest are lost first, and counted."""
         self.framer = framer
+        self.senders: set[int] = set()  # MAVLink systems, where the line has such
+        self.system_id = 0
         self._pending: deque[tuple] = deque(maxlen=depth)
         self._notice = 0
 
@@ -106,6 +108,29 @@ class RowDriver(Driver):
         before = self.framer.garbage_bytes
         if not self.listen(timeout_s, done):
             self.raise_stranger(what, before, check)
+
+    def one_sender(self, what: str, who: str, messages: str, seconds: float) -> int:
+        """Of a line on which several MAVLink systems may speak: the one whose ``what`` to take, 0 where none need be
+        heard. ``senders`` is filled by the driver's ``take``. Raises WrongDevice, NoAnswer."""
+        wanted = int(self.options["system_id"])
+        self.senders.clear()
+        if self.options["must_hear"]:
+            self.system_id = wanted or 255  # nothing is taken before it is known whose it is
+            self.listen(seconds, lambda: bool(wanted) and wanted in self.senders)
+            heard = sorted(self.senders)
+            if len(heard) > 1 and not wanted:
+                raise WrongDevice(
+                    f"{what} of MAVLink systems {heard} are heard on {self.transport.name}. Say whose are meant as "
+                    "system_id."
+                )
+            if not heard or (wanted and wanted not in heard):
+                self.raise_stranger(
+                    f"MAVLink 2 {who} {wanted or ''}".strip(),
+                    0,
+                    f"{what.capitalize()} came from: {heard or 'nobody'}. Check power, baud, system_id, and that it "
+                    f"streams {messages} in MAVLink 2.",
+                )
+        return wanted or min(self.senders, default=0)
 
     def raise_stranger(self, what: str, garbage_before: int, check: str) -> None:
         name = self.transport.name

@@ -20,14 +20,23 @@ from typing import Any
 
 from firmware_bridge import registry
 from firmware_bridge.emulators.line import make_line
-from firmware_bridge.emulators.physics import HeldSticks, Sticks
 from firmware_bridge.emulators.pty_host import Host
 from firmware_bridge.errors import BridgeError
 from gimbal.config.load import load_rig, load_scenario
 from gimbal.config.schema import Rig
 from gimbal.emulated_board import PlantBoard
 from gimbal.emulated_faults import obey
-from gimbal.emulated_world import PlantAutopilot, PlantAxis, PlantImage, PlantImu, PlantReceiver, World
+from gimbal.emulated_world import (
+    OperatorSticks,
+    PlantAutopilot,
+    PlantAxis,
+    PlantImage,
+    PlantImu,
+    PlantReceiver,
+    Stage,
+    World,
+    driven_by,
+)
 from gimbal.errors import GimbalError, UsageError
 from gimbal.frames import AXES
 from gimbal.loop import realtime
@@ -62,12 +71,9 @@ class Emulators:
         rehearsal.set_joint_command(0, 0)  # compiles or loads what a board first calls when its motors go on
         World(rehearsal, period_ns, lambda row: None).advance(20_000_000)
         self.plant = plant(t0_ns=time.monotonic_ns() + START_AHEAD_NS)
-        self.world = World(self.plant, period_ns, publish)
+        self.world = World(self.plant, period_ns, publish, driven_by(rig))
         self.host = Host(self.folder, self._advance)
-        self.axes = [PlantAxis(self.world, rig, axis) for axis in range(3)]
-        self.imu: PlantImu | None = None
-        self.sticks = HeldSticks(Sticks())
-        self.receivers: dict[str, PlantReceiver] = {}
+        self._populate(rig)
         for name, device in rig.devices.items():
             if name not in spec.get("skip", ()):
                 self._add(name, device, rig, seed)
@@ -82,6 +88,13 @@ class Emulators:
         self.ring = RingWriter(segment, TRUTH, max(64, round(4 * rig.loop_rate_hz)), {"rig": rig.name})
         return self.ring.publish
 
+    def _populate(self, rig: Rig) -> None:
+        """The plant's side of the devices to come: three power stages, and ``parts``, what is behind each device."""
+        self.axes: list[Stage] = [PlantAxis(self.world, rig, axis) for axis in range(3)]
+        self.imu: PlantImu | None = None
+        self.sticks = OperatorSticks()
+        self.parts: dict[str, list[Any]] = {}
+
     def _add(self, name: str, device: Any, rig: Rig, seed: int = 1) -> None:
         entry = registry.entry(device.driver)
         kind = name if entry.kind == "position" else entry.kind
@@ -95,6 +108,7 @@ class Emulators:
             physics = self.imu = PlantImu(self.world)
         elif entry.kind == "gimbal":
             physics = PlantBoard(self.world, rig, device.driver)
+            self.axes = physics.stages
         elif entry.kind == "radio":
             physics = self.sticks
         elif entry.kind == "attitude":
@@ -102,9 +116,10 @@ class Emulators:
         elif entry.kind == "bearing":
             physics = PlantImage(self.world, rig, seed)
         elif name in ("gnss", "beacon"):
-            physics = self.receivers[name] = PlantReceiver(self.world, getattr(self.plant, f"{name}_fix"))
+            physics = PlantReceiver(self.world, getattr(self.plant, f"{name}_fix"))
         else:
             raise UsageError(f"Rig {rig.name!r}: devices.{name} can't be emulated; a receiver is 'gnss' or 'beacon'.")
+        self.parts[name] = physics if isinstance(physics, list) else [physics]
         emulator = registry.load_emulator(device.driver)(physics, options)
         self.host.add_pty(name, emulator, partial(make_line, entry.line, device.baud))
 

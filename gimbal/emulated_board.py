@@ -14,7 +14,7 @@ import numpy as np
 
 from firmware_bridge.emulators.gimbal_physics import ANGLE, SPEED, AngleCommand, GimbalState
 from gimbal.config.schema import Rig
-from gimbal.emulated_world import World
+from gimbal.emulated_world import Stage, World
 from gimbal.frames import AXES
 from gimbal.kernels.filters import lowpass_coefficients, notch_coefficients
 from gimbal.plant.state import TRUTH
@@ -23,6 +23,7 @@ from gimbal.records import JointMode
 CYCLE_S = {"sbgc": 0.00075, "storm32": 0.0015, "mavlink_gimbal": 0.001}  # of the plant's 0.25 ms steps
 ANGLE_LOOP_1_S, RATE_LOOP_1_S, INTEGRAL_1_S = 10.0, 45.0, 8.0  # rad/s per rad, rad/s² per rad/s, 1/s
 FASTEST_RAD_S = 4.0  # on the way to an angle
+STANDS_NS = 100_000_000  # an angle that has not changed for so long is a camera that stands still
 LEASH_RAD = 0.3  # the board's target is never further than this from where the camera is
 GYRO_NOISE_RAD_S = 0.0015
 LEVEL_OFF_RAD, HEADING_START_RAD, HEADING_DRIFT_RAD_S = 0.004, 0.6, 0.0005
@@ -51,7 +52,10 @@ class PlantBoard:
         self._row = np.zeros(1, TRUTH)
         self._t0_ns = self.next_ns
         self.commands: tuple[AngleCommand, AngleCommand, AngleCommand] | None = None
-        self.fault = 0
+        self.stages = [Stage(), Stage(), Stage()]  # what is wrong with the motors; the attitude is the first one's
+        self._asked_ns = 0  # when it was last asked for something else
+        self.frozen: GimbalState | None = None
+        self.spoilt: float | None = None
         self._target = [0.0, 0.0, 0.0]  # roll, pitch, yaw in the board's frame
         self._integral = [0.0, 0.0, 0.0]
         self._power = (0.0, 0.0, 0.0)
@@ -62,19 +66,52 @@ class PlantBoard:
 
     def drive(self, commands: tuple[AngleCommand, AngleCommand, AngleCommand] | None, t_ns: int) -> None:
         self.world.advance(t_ns)
+        if commands != self.commands:
+            self._asked_ns = t_ns
         if commands is not None and self.commands is None:
             self._target = list(self._euler)
             self._integral = [0.0, 0.0, 0.0]
-        self.commands = None if self.fault else commands
+        self.commands = None if self._fault() else commands
+
+    @property
+    def follows(self) -> bool:
+        """Its motors are on and it is moved by the host: a rate, or angles that still come."""
+        if self.commands is None:
+            return False
+        fresh = self.world.plant.t_ns - self._asked_ns < STANDS_NS
+        return any((c.kind == SPEED and c.rate_rad_s != 0.0) or (c.kind == ANGLE and fresh) for c in self.commands)
+
+    def _fault(self) -> int:
+        return max(stage.fault for stage in self.stages)
+
+    def heal(self) -> None:
+        self.frozen = self.spoilt = None
+        for stage in self.stages:
+            stage.heal()
+
+    def freeze(self, on: bool, t_ns: int) -> None:
+        self.frozen = None
+        self.frozen = self.state(t_ns) if on else None
+
+    def spoil(self, value: float) -> None:
+        self.spoilt = value
 
     def state(self, t_ns: int) -> GimbalState:
         self.world.advance(t_ns)
+        if self.frozen is not None:
+            return self.frozen
         self._sense()
         joint = self._row[0]["joint_angle"]
         angles = (float(joint[0]), float(joint[1]), float(joint[2]))
+        euler, rate = self._euler, self._rate
+        if self.spoilt is not None:
+            euler = rate = angles = (self.spoilt, self.spoilt, self.spoilt)
         motor = self.world.plant.joint_state(0)
-        return GimbalState(self._euler, self._rate, angles, self._power, motor["bus_V"], 1.0, motor["temp_degC"],
-                           self.fault or motor["fault"])  # fmt: skip
+        volts = next((stage.bus_V for stage in self.stages if not math.isnan(stage.bus_V)), motor["bus_V"])
+        hot = next((stage.temp_degC for stage in self.stages if not math.isnan(stage.temp_degC)), motor["temp_degC"])
+        return GimbalState(
+            euler, rate, angles, self._power, volts, 1.0, hot, self._fault() or motor["fault"], self._euler
+        )
 
     # Its own cycle.
 
@@ -94,7 +131,7 @@ class PlantBoard:
         """One cycle of the inner loop."""
         self.next_ns += self.period_ns
         plant = self.world.plant
-        if self.commands is None or self.fault:
+        if self.commands is None or self._fault():
             if self._power != (0.0, 0.0, 0.0):
                 self._power = (0.0, 0.0, 0.0)
                 for axis in range(3):
@@ -115,12 +152,12 @@ class PlantBoard:
     def _move_target(self, axis: int, command: AngleCommand, dt: float) -> float:
         """The target's own rate, after moving it on."""
         target, here = self._target[axis], self._euler[axis]
-        rate = 0.0
+        rate, sign = 0.0, -1.0 if self.stages[axis].reversed else 1.0
         if command.kind == SPEED:
-            rate = command.rate_rad_s
+            rate = sign * command.rate_rad_s
         elif command.kind == ANGLE:
             fastest = min(abs(command.rate_rad_s) or FASTEST_RAD_S, FASTEST_RAD_S)
-            way = command.angle_rad - target
+            way = sign * command.angle_rad - target
             way -= 2.0 * math.pi * round(way / (2.0 * math.pi))
             rate = max(-fastest, min(fastest, way / max(dt, 0.010)))
         ahead = target + rate * dt - here
@@ -144,7 +181,7 @@ class PlantBoard:
             torque = self._inertia[a] * float(joint[a])
             for section in self._shape[a]:
                 torque = section(torque)
-            torque = max(-self._limit, min(self._limit, torque))
+            torque = 0.0 if self.stages[a].stuck else max(-self._limit, min(self._limit, torque))
             self.world.plant.set_joint_command(a, JointMode.TORQUE, torque)
             power.append(max(0.001, abs(torque) / self._limit))
         self._power = (power[0], power[1], power[2])

@@ -5,16 +5,16 @@
 the port stays; ``freeze|thaw DEVICE`` it repeats its last values; ``corrupt|drop|duplicate|delay|reorder DEVICE SHARE``
 (of bytes, of frames); ``late DEVICE MS`` everything comes later; ``thin|whole DEVICE`` every second frame is missing;
 ``babble|sober DEVICE`` another device's bytes; ``spoil DEVICE VALUE`` NaN or a number beyond its range: gyro (rad/s),
-encoders (rad), a receiver's place (m, nan: no fix); ``bias imu X Y Z`` deg/s on the gyro; ``fault AXIS CODE``;
-``stick|free AXIS`` no torque; ``reverse AXIS`` torque acts the other way; ``heat AXIS DEGC``; ``supply VOLTS``;
-``channel N VALUE`` of the operator's radio, from 1, -1 to 1; ``failsafe on|off`` the radio's; ``heal`` all undone;
-``state`` the joints, one JSON object.
+encoders, a board's or an autopilot's angles (rad), a receiver's place (m, nan: no fix), a place in the picture, the
+radio's channels (nan: failsafe); ``bias imu X Y Z`` deg/s on the gyro; ``fault AXIS CODE``;
+``stick|free AXIS`` no torque; ``reverse AXIS`` torque, rate or angle acts the other way; ``heat AXIS DEGC``;
+``supply VOLTS``; ``channel N VALUE`` of the operator's radio, from 1, -1 to 1; ``failsafe on|off`` the radio's;
+``heal`` all undone; ``state`` the joints, one JSON object.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -52,9 +52,11 @@ def _do(emulators: Any, words: list[str], now_ns: int) -> str | None:
         x, y, z = (float(word) * DEG for word in words[2:5])
         emulators.imu.offset = (x, y, z)
     elif verb in ("freeze", "thaw"):
-        _freeze(emulators, words[1], verb == "freeze", now_ns)
+        for part in emulators.parts[words[1]]:
+            part.freeze(verb == "freeze", now_ns)
     elif verb == "spoil":
-        _spoil(emulators, words[1], float(words[2]))
+        for part in emulators.parts[words[1]]:
+            part.spoil(float(words[2]))
     else:
         _wire(emulators, emulators.host.wires[words[1]], verb, words[2:], now_ns)
     return None
@@ -78,29 +80,6 @@ def _sticks(held: Any, words: list[str]) -> None:
     channel = list(held.held.channel)
     channel[range(1, 17).index(int(words[1]))] = float(words[2])
     held.held = replace(held.held, channel=tuple(channel))
-
-
-def _freeze(emulators: Any, device: str, frozen: bool, now_ns: int) -> None:
-    if device == "imu":
-        emulators.imu.frozen = frozen
-    elif device == "motors":
-        for axis in emulators.axes:
-            axis.frozen = None
-            axis.frozen = axis.state(now_ns) if frozen else None
-    else:
-        emulators.receivers[device].frozen = frozen
-
-
-def _spoil(emulators: Any, device: str, value: float) -> None:
-    if device == "imu":
-        emulators.imu.offset = (value, value, value)
-    elif device == "motors":
-        for axis in emulators.axes:
-            axis.spoilt = math.inf if math.isnan(value) else value  # NaN means "as it is"; neither is an angle
-    else:
-        receiver = emulators.receivers[device]
-        receiver.fix_type = 0 if math.isnan(value) else 3
-        receiver.shift_m = 0.0 if math.isnan(value) else value
 
 
 def _wire(emulators: Any, wire: Any, verb: str, values: list[str], now_ns: int) -> None:
@@ -135,13 +114,9 @@ def _heal(emulators: Any, now_ns: int) -> None:
         faults.late_ns, faults.thin, faults.babble = 0, False, False
         if not wire.port.connected:
             wire.replug(now_ns)
-    for axis in emulators.axes:
-        axis.fault, axis.stuck, axis.reversed, axis.frozen = 0, False, False, None
-        axis.temp_degC = axis.bus_V = axis.spoilt = math.nan
-    if emulators.imu is not None:
-        emulators.imu.frozen, emulators.imu.offset = False, (0.0, 0.0, 0.0)
-    for receiver in emulators.receivers.values():
-        receiver.frozen, receiver.shift_m, receiver.fix_type = False, 0.0, 3
+    for parts in emulators.parts.values():
+        for part in parts:
+            part.heal()
 
 
 def _state(emulators: Any) -> dict[str, Any]:

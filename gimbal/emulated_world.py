@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from firmware_bridge.emulators.physics import Attitude, AxisDrive, AxisState, Fix, ImagePoint, ImuSample
+from firmware_bridge.emulators.physics import (
+    Attitude,
+    AxisDrive,
+    AxisState,
+    Fix,
+    HeldSticks,
+    ImagePoint,
+    ImuSample,
+    Sticks,
+)
 from gimbal.config.schema import Rig
 from gimbal.plant.hand import hand_rate
 from gimbal.plant.simulator import Plant
@@ -26,23 +35,34 @@ _A, _F = 6378137.0, 1.0 / 298.257223563
 _E2 = _F * (2.0 - _F)
 
 
+def driven_by(rig: Rig) -> JointMode:
+    """The mode of a motor that follows the host; a board's motors follow the board, in torque."""
+    if rig.inner_loop is not None:
+        return JointMode.TORQUE
+    return {"torque": JointMode.TORQUE, "rate": JointMode.RATE, "angle": JointMode.ANGLE}[rig.control.output]
+
+
 class World:
     """One plant on the emulators' clock; ``publish`` gets a TRUTH record at every truth period, exactly on time."""
 
-    def __init__(self, plant: Plant, truth_period_ns: int, publish: Callable[[np.ndarray], None] | None = None) -> None:
-        self.plant, self.publish = plant, publish
+    def __init__(self, plant: Plant, truth_period_ns: int, publish: Callable[[np.ndarray], None] | None = None,
+                 driven: JointMode = JointMode.TORQUE) -> None:  # fmt: skip
+        """driven: the mode in which a motor follows the host; another is its controller's own."""
+        self.plant, self.publish, self.driven = plant, publish, driven
         self.h_ns = int(plant.params[0]["h_ns"])
         self._h_s = self.h_ns * 1e-9
         self._period_ns = truth_period_ns
         self._next_truth_ns = plant.t_ns
         self._row = np.zeros(1, TRUTH)
-        self.loops: list[Any] = []  # what runs on the plant at a cycle of its own: next_ns, service()
+        self.loops: list[Any] = []  # what runs on the plant at a cycle of its own: next_ns, service(), follows
 
     def advance(self, t_ns: int) -> None:
         """Bring the plant to the last substep not after t_ns."""
         while self.publish is not None and self._next_truth_ns <= t_ns:
             self._run_to(self._next_truth_ns)
             self.plant.truth_into(self._row)
+            by_host = all(loop.follows for loop in self.loops)  # or a board that stands still by itself
+            self._row["driven"] = (self.plant.state[0]["mode"] == self.driven) & by_host
             self.publish(self._row)
             self._next_truth_ns += self._period_ns
         self._run_to(t_ns)
@@ -60,28 +80,49 @@ class World:
             self.plant.advance(n * self._h_s)
 
 
-class PlantAxis:
+class Stage:
+    """What can be wrong with one joint's power stage and sensors, whoever's they are."""
+
+    def __init__(self) -> None:
+        self.heal()
+
+    def heal(self) -> None:
+        self.fault = 0
+        self.stuck = False  # the power stage ignores what it is told
+        self.reversed = False  # two phase wires swapped: what is asked acts the other way
+        self.temp_degC = self.bus_V = math.nan  # numbers: what the controller measures instead of the plant's
+        self.spoilt = math.nan  # not NaN: the encoder reads this, rad
+        self.frozen: Any = None  # what the controller measured last goes on being told
+
+    def freeze(self, on: bool, t_ns: int) -> None:
+        self.frozen = None
+        self.frozen = self.state(t_ns) if on else None
+
+    def spoil(self, value: float) -> None:
+        self.spoilt = math.inf if math.isnan(value) else value  # NaN means "as it is"; neither is an angle
+
+    def state(self, t_ns: int) -> Any:
+        raise NotImplementedError
+
+
+class PlantAxis(Stage):
     """A motor controller's power stage and sensors on one joint. The controller's sign and zero are the rig file's."""
 
     def __init__(self, world: World, rig: Rig, axis: int) -> None:
+        super().__init__()
         self.world, self.axis = world, axis
         sign, zero = simulated(rig, world.plant.scenario.errors)
         self.sign, self.zero = float(sign[axis]), float(zero[axis])
         self.torque_constant = rig.motors.torque_constant_Nm_A
-        self.fault = 0
-        self.stuck = False  # the power stage ignores what it is told
-        self.reversed = False  # two phase wires swapped: torque acts the other way
-        self.temp_degC = self.bus_V = math.nan  # numbers: what the controller measures instead of the plant's
-        self.spoilt = math.nan  # not NaN: the encoder reads this, rad
-        self.frozen: AxisState | None = None  # what the controller measured last goes on being told
 
     def set_command(self, drive: AxisDrive, t_ns: int) -> None:
         self.world.advance(t_ns)
         if self.stuck:
             drive = AxisDrive(0)
         limit = drive.max_torque_Nm
-        torque = self.sign * max(-limit, min(limit, drive.torque_Nm)) * (-1.0 if self.reversed else 1.0)
-        angle = 0.0 if math.isnan(drive.angle_rad) else self.sign * (drive.angle_rad - self.zero)
+        sign = -self.sign if self.reversed else self.sign
+        torque = sign * max(-limit, min(limit, drive.torque_Nm))
+        angle = 0.0 if math.isnan(drive.angle_rad) else sign * (drive.angle_rad - self.zero)
         mode = JointMode(drive.mode)
         plant = self.world.plant
         if mode == JointMode.OFF and plant.scenario.hand != "none":
@@ -90,7 +131,7 @@ class PlantAxis:
             rate = hand_rate(plant.scenario.hand, t_s, s["motor_angle"])[self.axis]
             plant.set_joint_command(self.axis, JointMode.RATE, 0.0, rate, 0.0)
             return
-        self.world.plant.set_joint_command(self.axis, mode, torque, self.sign * drive.rate_rad_s, angle)
+        plant.set_joint_command(self.axis, mode, torque, sign * drive.rate_rad_s, angle)
 
     def state(self, t_ns: int) -> AxisState:
         self.world.advance(t_ns)
@@ -114,8 +155,17 @@ class PlantImu:
         self.world = world
         self.period_ns = int(world.plant.params[0]["imu_period_ns"])
         self._newest = ImuSample()
+        self.heal()
+
+    def heal(self) -> None:
         self.frozen = False
         self.offset = (0.0, 0.0, 0.0)  # rad/s, added to the gyro: NaN, beyond its range, or a bias
+
+    def freeze(self, on: bool, t_ns: int) -> None:
+        self.frozen = on
+
+    def spoil(self, value: float) -> None:
+        self.offset = (value, value, value)
 
     def sample(self, t_ns: int) -> ImuSample:
         self.world.advance(t_ns)
@@ -139,10 +189,21 @@ class PlantReceiver:
 
     def __init__(self, world: World, take: Callable[..., dict[str, Any] | None]) -> None:
         self.world, self.take = world, take
+        self._last: Fix | None = None
+        self.heal()
+
+    def heal(self) -> None:
         self.shift_m = 0.0  # north
         self.frozen = False  # says the same place again and again
         self.fix_type = 3
-        self._last: Fix | None = None
+
+    def freeze(self, on: bool, t_ns: int) -> None:
+        self.frozen = on
+
+    def spoil(self, value: float) -> None:
+        """NaN: no fix; else metres north."""
+        self.fix_type = 0 if math.isnan(value) else 3
+        self.shift_m = 0.0 if math.isnan(value) else value
 
     def fix(self, t_ns: int) -> Fix | None:
         self.world.advance(t_ns)
@@ -162,10 +223,47 @@ class PlantReceiver:
         return self._last
 
 
-class PlantAutopilot:
+class Teller:
+    """Freezing and spoiling what a device tells, as a whole."""
+
+    def __init__(self) -> None:
+        self._last: Any = None
+        self.heal()
+
+    def heal(self) -> None:
+        self.frozen = False
+        self.spoilt: float | None = None  # told in place of each value
+
+    def freeze(self, on: bool, t_ns: int) -> None:
+        self.frozen = on
+
+    def spoil(self, value: float) -> None:
+        self.spoilt = value
+
+    def _told(self, true: Any, spoilt: Callable[[float], Any]) -> Any:
+        if self.frozen:
+            return self._last
+        self._last = true if self.spoilt is None or true is None else spoilt(self.spoilt)
+        return self._last
+
+
+class OperatorSticks(Teller, HeldSticks):
+    """The operator's radio. NaN: what a receiver tells that has nothing, its failsafe."""
+
+    def __init__(self) -> None:
+        HeldSticks.__init__(self, Sticks())
+        Teller.__init__(self)
+
+    def sticks(self, t_ns: int) -> Sticks:
+        return self._told(self.held, lambda x: replace(self.held, failsafe=True) if math.isnan(x)
+                          else replace(self.held, channel=(x,) * 16))  # fmt: skip
+
+
+class PlantAutopilot(Teller):
     """The carrier's autopilot, along the base's axes: the true attitude, its heading off by a constant, and noise."""
 
     def __init__(self, world: World, seed: int = 1) -> None:
+        super().__init__()
         self.world, self.rng = world, np.random.default_rng([seed, 31])
         self.offset_rad = math.radians(2.0) * float(self.rng.normal())  # what its compass is wrong by
         self._row = np.zeros(1, TRUTH)
@@ -180,19 +278,24 @@ class PlantAutopilot:
         yaw = math.atan2(2.0 * (x * y + w * z), 1.0 - 2.0 * (y * y + z * z)) + self.offset_rad
         told = (roll + noise[0], pitch + noise[1], math.remainder(yaw + noise[2], 2.0 * math.pi))
         rate_x, rate_y, rate_z = self._row["omega_NB_B"][0].tolist()
-        return Attitude((float(told[0]), float(told[1]), float(told[2])), (rate_x, rate_y, rate_z))
+        true = Attitude((float(told[0]), float(told[1]), float(told[2])), (rate_x, rate_y, rate_z))
+        return self._told(true, lambda x: Attitude((x, x, x), (x, x, x)))
 
 
-class PlantImage:
+class PlantImage(Teller):
     """The camera's tracker: where it sees the target, with the rig's errors; none out of frame or not detected."""
 
     def __init__(self, world: World, rig: Rig, seed: int = 1) -> None:
+        super().__init__()
         self.world, camera = world, rig.camera
         self.angle, self.size_m, self.detected = camera.box_angle_deg * DEG, camera.box_size_m, camera.box_detected
         self.rng = np.random.default_rng([seed, 30])
         self.wide, self.high = camera.sensor_mm[0] / camera.focal_mm, camera.sensor_mm[1] / camera.focal_mm
 
     def image(self, t_ns: int) -> ImagePoint | None:
+        return self._told(self._seen(t_ns), lambda x: ImagePoint(x, x))
+
+    def _seen(self, t_ns: int) -> ImagePoint | None:
         self.world.advance(t_ns)
         truth = self.world.plant.truth()
         if truth.get("target_pos_N") is None:

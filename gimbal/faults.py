@@ -53,6 +53,7 @@ class Code(enum.IntEnum):
     LOOP_STALLED = 115
     FOLLOWING_ERROR = 116
     IMU_DISAGREES = 117
+    MOTOR_LATE = 118
 
 
 class Blocker(enum.IntEnum):
@@ -273,6 +274,12 @@ TEXT: dict[int, Text] = {
         "Gyro and encoders disagree: no carrier starts turning that fast.",
         "A gyro or an encoder that jumps, or a blow on the mount.",
         "Check both sensors' cables and mounts, `gimbal ctl ack`, then arm.",
+    ),
+    Code.MOTOR_LATE: Text(
+        "A motor controller's readings come late or with gaps, again and again.",
+        "Its line is too slow or disturbed, or the controller is busy.",
+        "Check its cable, baud and latency timer, or lower loop_rate_hz; `gimbal ctl ack`, then arm.",
+        "loop_rate_hz",
     ),
 }
 

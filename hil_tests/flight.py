@@ -1,7 +1,7 @@
 """A whole rig in lock-step that can be broken: real drivers and emulators over lines in memory, one simulated clock.
 
 ``Flight`` is brought to its start once; each case then runs in a fork of it, so that seventy cases cost one take-off.
-Everything is exact and the same each time: times are whole ticks.
+Everything is exact and the same each time: the host's times are whole ticks, the truth's whole milliseconds.
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ import numpy as np
 from gimbal.config.load import load_rig
 from gimbal.config.pack import pack_params
 from gimbal.emulated_faults import obey
+from gimbal.emulated_world import World, driven_by
 from gimbal.loop.lockstep import MODES, START_NS
 from gimbal.loop.pipeline import new_state, step
-from gimbal.plant.state import TRUTH
-from gimbal.records import COMMAND, INBOX, SENSE, TICK, Arm, JointMode, Mode, Verb
+from gimbal.records import COMMAND, INBOX, SENSE, TICK, Arm, Mode, Verb
 from gimbal.rig.hardware import HardwareRig
+from gimbal.rig.radio import OperatorRadio, radio_names
 from gimbal.units import DEG
+from hil_tests.table import Flight as Spec
+from hil_tests.table import steps
 from tests.contract.rig_flight import MemoryRig
 
 MS = 1_000_000
-RATE_LIFE_NS = 250 * MS
+RATE_LIFE_NS, RATE_EVERY_NS = 250 * MS, 50 * MS
 
 
 class BreakableRig(MemoryRig):
@@ -38,7 +41,7 @@ class BreakableRig(MemoryRig):
     def __init__(self, rig: str, scenario: str, seconds: float, seed: int = 1) -> None:
         super().__init__(rig, scenario, seconds, seed)
         self.folder = Path(tempfile.mkdtemp(prefix="gimbal-flight-"))
-        self.truth_row = np.zeros(1, TRUTH)
+        self.truth: list[np.ndarray] | None = None  # a list: the truth of each millisecond is kept there
 
     def open(self, info: dict[str, Any]) -> None:
         for name in self.config.devices:
@@ -49,6 +52,18 @@ class BreakableRig(MemoryRig):
             return HardwareRig(config, ports, lambda path, baud: connect(Path(path).name, baud), clock, mend)
 
         super().open(info, hardware)
+
+    def _world(self, period_ns: int) -> World:
+        return World(self.plant, MS, self._keep, driven_by(self.config))
+
+    def _keep(self, row: np.ndarray) -> None:
+        if self.truth is not None:
+            self.truth.append(row.copy())
+
+    def radio(self, name: str, send: Callable[..., Any]) -> OperatorRadio:
+        """The operator's receiver, looked at by the caller."""
+        connect = lambda path, baud: self._connect(Path(path).name, baud)  # noqa: E731
+        return OperatorRadio(self.config, name, str(self.folder / name), send, connect, threaded=False)
 
     def obey(self, line: str) -> None:
         verb, *words = line.split()
@@ -67,36 +82,51 @@ class BreakableRig(MemoryRig):
         self._next_ns += n * self.dt_ns
         self._go_to(self._next_ns)
 
-    def truth_now(self) -> np.void:
-        self.plant.truth_into(self.truth_row)
-        return self.truth_row[0]
-
 
 class Flight:
-    """The tick by tick run. ``rows`` (TICK), ``truth`` (TRUTH) and ``modes`` (the plant's own) of what was flown."""
+    """The tick by tick run. ``rows`` (TICK) and ``truth`` (TRUTH, each millisecond) of what is flown under ``keep``."""
 
-    def __init__(self, scenario: str, mode: str, seed: int = 1, seconds: float = 60.0, rig: str = "torque") -> None:
-        self.config = load_rig(rig).config
-        self.rig = BreakableRig(rig, scenario, seconds, seed)
+    def __init__(self, spec: Spec, seed: int = 1, seconds: float = 60.0) -> None:
+        self.spec = spec
+        self.config = load_rig(spec.path).config
+        self.rig = BreakableRig(str(spec.path), spec.scenario, seconds, seed)
         self.params = pack_params(self.config, start_armed=True)
         self.state = new_state(self.params)
-        self.state["arbiter"]["mode"] = MODES[mode]
+        self.state["arbiter"]["mode"] = MODES[spec.mode]
         self.sense, self.command = np.zeros(1, SENSE), np.zeros(1, COMMAND)
         self.inbox, self.row = np.zeros(1, INBOX), np.zeros(1, TICK)
         self.dt_s = 1.0 / self.config.loop_rate_hz
         self.rows: list[np.ndarray] = []
         self.truth: list[np.ndarray] = []
-        self.modes: list[np.ndarray] = []
-        self.wants: list[tuple[Verb, tuple[float, float, float]]] = []
+        self.wants: list[tuple[Verb, int, tuple[float, float, float], int]] = []  # verb, mode, vector, deadline
         self.rate_C: tuple[float, float, float] | None = None  # an operator's hand on the stick, until it is gone
-        self.keep = False
+        self._next_rate_ns = 0
         self.busy = 0.0  # share of ticks that something else takes from the loop
         self.random = random.Random(seed)
         self.seq = 0
         self.rig.open({
             "dt_s": self.dt_s, "seed": seed, "kinematic_order": list(self.config.kinematic_order), "t0_ns": START_NS,
         })  # fmt: skip
-        self.state_before = self.state.copy()
+        self.radios = [self.rig.radio(name, self._radio_sends) for name in radio_names(self.config)]
+
+    @property
+    def keep(self) -> bool:
+        return self.rig.truth is not None
+
+    @keep.setter
+    def keep(self, on: bool) -> None:
+        self.rig.truth = self.truth if on else None
+
+    def _radio_sends(self, verb: Verb, *, owner: int, deadline_ns: int, mode: int = 0, vector: Any = (0, 0, 0)) -> None:
+        self.wants.append((verb, mode, vector, deadline_ns))
+
+    def begin(self) -> None:
+        """What the flight does before any case."""
+        script, began = steps(self.spec.begin), self.rig.clock()
+        for _ in range(round(self.spec.begin_s / self.dt_s)):
+            while script and self.rig.clock() - began >= 1e6 * script[0][0]:
+                self.obey(script.pop(0)[1])
+            self.tick()
 
     @property
     def t_ns(self) -> int:
@@ -106,38 +136,35 @@ class Flight:
         """One tick of the shipped step over the rig."""
         self.sense[:] = 0
         self.rig.read(self.sense)
+        for radio in self.radios:
+            radio.look()
         self._operate()
         step(self.params, self.state, self.sense, self.inbox, self.command, self.row)
         if self.keep:
-            self._note()
+            self.rows.append(self.row.copy())
         self.rig.write(self.command)
         if self.busy and self.random.random() < self.busy:
             self.host_stops(self.random.randrange(1, 9))
 
-    def _note(self) -> None:
-        self.rows.append(self.row.copy())
-        self.truth.append(self.rig.truth_now().copy())
-        self.modes.append(self.rig.plant.state[0]["mode"].copy())
-
     def _operate(self) -> None:
         """One typed command into the inbox: those waiting first, then the stick every 50 ms."""
         now = int(self.sense["t_ns"][0])
-        if not self.wants and self.rate_C is not None and self.row["tick"][0] % 50 == 0:
-            self.wants.append((Verb.RATE, self.rate_C))
+        if not self.wants and self.rate_C is not None and now >= self._next_rate_ns:
+            self._next_rate_ns = now + RATE_EVERY_NS
+            self._want(Verb.RATE, vector=self.rate_C)
         box = self.inbox[0]
         if not self.wants:
             return
-        verb, vector = self.wants.pop(0)
+        verb, mode, vector, deadline_ns = self.wants.pop(0)
         self.seq += 1
-        box["seq"], box["owner"], box["verb"] = self.seq, 1, int(verb)
-        box["deadline_ns"] = now + RATE_LIFE_NS
-        if verb is Verb.MODE:
-            box["mode"] = int(vector[0])
-        elif verb is Verb.STOP:
+        box["seq"], box["owner"], box["verb"], box["deadline_ns"] = self.seq, 1, int(verb), deadline_ns
+        box["mode"], box["vector"] = mode, vector
+        if verb is Verb.STOP:
             box["verb"] = int(Verb.NONE)
             box["stop_count"] += 1
-        else:
-            box["vector"] = vector
+
+    def _want(self, verb: Verb, mode: int = 0, vector: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> None:
+        self.wants.append((verb, mode, vector, self.rig.clock() + RATE_LIFE_NS))
 
     def run(self, seconds: float) -> None:
         for _ in range(round(seconds / self.dt_s)):
@@ -145,12 +172,7 @@ class Flight:
 
     def host_stops(self, ticks: int) -> None:
         """The loop's process stands still; what the plant does meanwhile is kept as truth."""
-        for _ in range(ticks):
-            self.rig.skip_ticks(1)
-            if self.keep:
-                self.rows.append(self.row.copy())
-                self.truth.append(self.rig.truth_now().copy())
-                self.modes.append(self.rig.plant.state[0]["mode"].copy())
+        self.rig.skip_ticks(ticks)
 
     def obey(self, line: str) -> None:
         """A command of gimbal.emulated_faults, or of the host: ``host stop MS``, ``host busy SHARE``, ``ctl VERB …``,
@@ -177,9 +199,9 @@ class Flight:
         elif words[0] == "gone":
             self.rate_C = None
         elif words[0] == "mode":
-            self.wants.append((Verb.MODE, (float(Mode[words[1].upper()]), 0.0, 0.0)))
+            self._want(Verb.MODE, int(Mode[words[1].upper()]))
         else:
-            self.wants.append((Verb[words[0].upper()], (0.0, 0.0, 0.0)))
+            self._want(Verb[words[0].upper()])
 
     def settled(self) -> bool:
         return int(self.row["health"]["arm"][0]) == Arm.ARMED and float(self.row["health"]["ramp"][0]) >= 1.0
@@ -210,4 +232,4 @@ def in_a_fork(work: Callable[[], Any]) -> Any:
     return value
 
 
-__all__ = ["BreakableRig", "Flight", "JointMode", "in_a_fork"]
+__all__ = ["BreakableRig", "Flight", "in_a_fork"]

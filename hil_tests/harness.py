@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -54,14 +55,15 @@ def command_of(pid: int) -> str:
 class Place:
     """A runtime folder, a rig file of its own name and a log folder: nothing is shared with another daemon."""
 
-    def __init__(self, rig: str | None = None) -> None:
+    def __init__(self, rig: str | None = None, text: str = "") -> None:
+        """rig: a file of real hardware. text: a rig file's own, to be emulated; left out: the reference rig's."""
         self.folder = Path(tempfile.mkdtemp(prefix="gimbal-hil-", dir="/tmp"))  # short: a socket's path has 107 bytes
         self.name = f"hil-{self.folder.name[-8:]}"
         self.logs = self.folder / "logs"
         self.real = rig is not None
-        text = Path(rig or REPO / "configs/rigs/torque.toml").read_text()
+        text = text or Path(rig or REPO / "configs/rigs/torque.toml").read_text()
         if not self.real:
-            text = text.replace('name = "torque"', f'name = "{self.name}"', 1)
+            text = re.sub(r'^name = "[^"]*"', f'name = "{self.name}"', text, count=1, flags=re.MULTILINE)
         else:
             self.name = text.split('name = "', 1)[1].split('"', 1)[0]
         self.rig = self.folder / "rig.toml"

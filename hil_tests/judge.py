@@ -13,7 +13,7 @@ import numpy as np
 
 from gimbal.faults import Code, limit_names, sentence
 from gimbal.metrics import q_mul, rotation_vector
-from gimbal.records import Arm, JointMode
+from gimbal.records import Arm
 from gimbal.units import DEG
 
 STOPPED_RAD_S = 60.0 * DEG
@@ -27,15 +27,15 @@ class Case:
     name: str
     device: str
     script: tuple[tuple[float, str], ...]  # ms after the fault begins, command
-    outcome: str  # ride-through, degrade, safe
+    outcome: str  # ride-through, degrade, safe, told
     codes: tuple[str, ...] = ()  # causes or limits that may name it; the first is the usual one
     onset_ms: float = 0.0
     onset_deg: float = 0.0  # above 0: the onset is when the camera has turned by this
     within_deg: float = 180.0  # the camera's turn at detection
-    detect_ms: float = 50.0
+    detect_ms: float | None = 50.0  # None: there is nothing to see
     safe_ms: float = 50.0
     excursion_deg: float = 20.0
-    flight: str = "lock"
+    flight: str = "lock"  # of [flight]
     window_ms: float = 1000.0
     realtime: str = "shared"  # shared: in turn on one daemon; own: a daemon of its own; none: lock-step only, and why
     why: str = ""
@@ -47,7 +47,7 @@ class Seen:
 
     t_ns: np.ndarray  # of each row of truth
     truth: np.ndarray  # TRUTH
-    driven: np.ndarray  # bool a row: a motor is under the host's torque
+    driven: np.ndarray  # bool a row: a motor follows the host's last command
     rows: np.ndarray  # TICK
     onset_ns: int
     limits_before: int
@@ -60,9 +60,11 @@ class Seen:
 
 
 def outcome_of(seen: Seen) -> str:
+    """safe: latched, and no motor follows the host any more. told: latched and said, but a device without a watchdog
+    goes on with its last command."""
     health = seen.rows["health"]
-    if not seen.driven[-1] or (health["arm"][-1] == Arm.SAFE):
-        return "safe"
+    if health["arm"][-1] == Arm.SAFE or seen.process_gone:
+        return "told" if seen.driven[-1] else "safe"
     new = np.bitwise_or.reduce(health["limits"][seen.rows["t_ns"] >= seen.onset_ns]) & ~np.uint64(seen.limits_before)
     ignored = (1 << Code.RATE_LIMIT) | (1 << Code.TORQUE_LIMIT) | (1 << Code.IMU_PREDICTED)
     return "degrade" if int(new) & ~ignored else "ride-through"
@@ -146,7 +148,7 @@ def _turns_deg(q_NC: np.ndarray) -> np.ndarray:
 
 def _log_names(case: Case, seen: Seen, outcome: str) -> bool:
     """The log holds the cause: the latched fault, or the limit. A ride-through has none to hold."""
-    if outcome == "safe":
+    if outcome in ("safe", "told"):
         return seen.process_gone or any(name in case.codes for name in seen.log_faults)
     wanted = [name for name in case.codes if Code[name.upper()] < 64] if outcome == "degrade" else []
     return not wanted or any(name in wanted for name in seen.log_limits)
@@ -160,8 +162,9 @@ def complaints(case: Case, result: dict[str, Any], joint_max_deg_s: float, kind:
     if result["outcome"] == "safe":
         if result["safe_ms"] is None or result["safe_ms"] > case.safe_ms:
             wrong.append(f"safe after {result['safe_ms']} ms, allowed {case.safe_ms:g}")
-        if result["detect_ms"] is not None and result["detect_ms"] > case.detect_ms:
-            wrong.append(f"detected after {result['detect_ms']} ms, allowed {case.detect_ms:g}")
+    late = result["detect_ms"] is not None and case.detect_ms is not None and result["detect_ms"] > case.detect_ms
+    if late and result["outcome"] != "ride-through":
+        wrong.append(f"detected after {result['detect_ms']} ms, allowed {case.detect_ms:g}")
     if result["detect_deg"] > case.within_deg:
         wrong.append(f"the camera had turned {result['detect_deg']} deg when seen, allowed {case.within_deg:g}")
     if result["excursion_deg"] > case.excursion_deg:
@@ -174,15 +177,10 @@ def complaints(case: Case, result: dict[str, Any], joint_max_deg_s: float, kind:
         wrong.append("it armed again by itself")
     if not result["log_has_cause"]:
         wrong.append(f"the log does not name {' or '.join(case.codes)}")
-    if result["outcome"] == "safe" and case.codes and not result["sentence"]:
+    if result["outcome"] in ("safe", "told", "degrade") and case.codes and not result["sentence"]:
         wrong.append("no sentence for the operator")
     return wrong
 
 
 def limits_in(rows: np.ndarray) -> list[str]:
     return limit_names(int(np.bitwise_or.reduce(rows["health"]["limits"]))) if len(rows) else []
-
-
-def driven_by_host(modes: np.ndarray) -> np.ndarray:
-    """Rows at which a motor's power stage follows a torque of the host."""
-    return (np.asarray(modes) == JointMode.TORQUE).any(axis=1)

@@ -25,11 +25,10 @@ from gimbal.records import Arm
 from gimbal.telemetry.ring import RingReader
 from hil_tests.harness import Daemon, Place, wait_for
 from hil_tests.judge import Case, Seen, complaints, figures, limits_in
+from hil_tests.table import flights, steps
 
-SCENARIOS = {"lock": "speedflight", "bench": "bench", "track": "speedflight_track"}
-MODES = {"lock": "lock", "bench": "lock", "track": "track"}
 BEFORE_S, HEALED_S = 0.15, 0.4
-TRACK_SETTLE_S = 16.0
+SETTLED_S = 3.0  # a flight that takes longer to where its cases start is armed for as long first
 TRIES = 3
 HOG = "import time; end = time.monotonic() + 1.2\nwhile time.monotonic() < end: pass"
 
@@ -61,13 +60,13 @@ class Flown:
     """A daemon in flight with readers on its rows and on the plant's truth."""
 
     def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.place = Place()
-        self.gimbal = Daemon(self.place, "--mode", MODES[kind], emulate=SCENARIOS[kind])
+        self.kind, self.spec = kind, flights()[kind]
+        self.place = Place(text=self.spec.text())
+        self.gimbal = Daemon(self.place, "--mode", self.spec.mode, emulate=self.spec.scenario)
         self.gimbal.await_state("idle")
-        if kind == "track":
+        if self.spec.seconds > SETTLED_S:
             self.arm()
-            time.sleep(TRACK_SETTLE_S)
+            time.sleep(self.spec.seconds)
 
     def arm(self) -> None:
         """Armed with the ramp behind it, whatever came before."""
@@ -76,9 +75,14 @@ class Flown:
             self.gimbal.acknowledge()
         if self.gimbal.status()["state"] != "armed":
             self.gimbal.arm()
-        self.gimbal.ask("mode", mode=MODES[self.kind])
+        self.gimbal.ask("mode", mode=self.spec.mode)
         wait_for("the ramp", lambda: "arm_ramp" not in self.gimbal.status()["limits"])
         time.sleep(0.3)
+        began, script = time.monotonic(), steps(self.spec.begin)
+        while time.monotonic() - began < self.spec.begin_s:
+            while script and 1e3 * (time.monotonic() - began) >= script[0][0]:
+                self.gimbal.breaker(script.pop(0)[1])
+            time.sleep(0.005)
 
     def readers(self) -> tuple[RingReader, RingReader]:
         return tuple(RingReader(instance.segment(self.place.name, name)) for name in ("tick", "truth"))  # type: ignore[return-value]
@@ -96,8 +100,6 @@ class Session:
         self.reference = Reference()
         self.reference.start()
         self.flown: Flown | None = None
-        joints = load_rig("torque").config.joints
-        self.joint_max = min(getattr(joints, axis).max_rate_deg_s for axis in ("roll", "pitch", "yaw"))
 
     def run(self, case: Case) -> dict[str, Any]:
         """Best of three by time; an outcome that is not allowed in any of them fails."""
@@ -120,7 +122,9 @@ class Session:
                        "excursion_deg": 0.0, "rearmed": False, "log_has_cause": False, "sentence": ""}  # fmt: skip
             return {"case": case.name, "kind": "realtime", "passed": False, **nothing, "complaints": [str(error)[:300]]}
         result = figures(case, seen)
-        wrong = complaints(case, result, self.joint_max, "realtime")
+        joints = load_rig(flights()[case.flight].path).config.joints
+        joint_max = min(getattr(joints, axis).max_rate_deg_s for axis in ("roll", "pitch", "yaw"))
+        wrong = complaints(case, result, joint_max, "realtime")
         if case.realtime == "own":
             self._drop()
         return {"case": case.name, "kind": "realtime", "passed": not wrong, **result, "complaints": wrong}

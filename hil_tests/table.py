@@ -1,29 +1,79 @@
-"""hil_tests/faults.toml as cases."""
+"""hil_tests/faults.toml as flights and cases."""
 
 from __future__ import annotations
 
+import functools
+import tempfile
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gimbal.config.load import CONFIGS
 from hil_tests.judge import Case
 
 FILE = Path(__file__).with_name("faults.toml")
 _KEYS = {"detect": "detect_ms", "safe": "safe_ms", "excursion": "excursion_deg", "onset": "onset_ms",
          "moved": "onset_deg", "within": "within_deg"}  # fmt: skip
-_CASE_KEYS = {"name", "script", "expect", "flight", "window_ms", "realtime", "why"}
+_CASE_KEYS = {"name", "script", "expect", "flight", "window_ms", "realtime", "why", "also"}
+_NO_FAULT = "none"  # in place of what is expected: the device's protocol can't say such a thing, and why
+
+
+@dataclass(frozen=True)
+class Flight:
+    """What is flown until a fault begins. ``add`` to the rig file; ``begin``: "ms command", once all is settled."""
+
+    rig: str
+    scenario: str
+    mode: str = "lock"
+    seconds: float = 3.0
+    add: str = ""
+    begin: tuple[str, ...] = ()
+
+    @property
+    def begin_s(self) -> float:
+        """How long the commands of ``begin`` take to be what the flight does."""
+        return 1e-3 * max((step[0] for step in steps(self.begin)), default=-400.0) + 0.4
+
+    def text(self) -> str:
+        """The rig file."""
+        return Path(CONFIGS, "rigs", f"{self.rig}.toml").read_text() + self.add
+
+    @functools.cached_property
+    def path(self) -> Path:
+        """The rig file itself, by the rig's name."""
+        folder = Path(tempfile.mkdtemp(prefix="gimbal-rig-"))
+        path = folder / f"{self.rig}.toml"
+        path.write_text(self.text())
+        return path
+
+
+@functools.cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads(FILE.read_text())
+
+
+@functools.cache
+def flights() -> dict[str, Flight]:
+    """Every flight of the table by name."""
+    return {
+        name: Flight(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
+        for name, entry in _table()["flight"].items()
+    }
 
 
 def cases() -> list[Case]:
     """Every case of the table, device by device. Raises ValueError naming what the table says wrongly."""
-    table = tomllib.loads(FILE.read_text())
-    found = [_of_device(device, fault, words, table["device"][device])
-             for device in table["device"] for fault, words in table["fault"].items()]  # fmt: skip
+    table = _table()
+    found = [_of_device(device, fault, words, entry) for device, entry in table["device"].items()
+             for fault, words in table["fault"].items() if not entry[fault].startswith(_NO_FAULT)]  # fmt: skip
     for entry in table["case"]:
         unknown = set(entry) - _CASE_KEYS
         if unknown:
             raise ValueError(f"{FILE.name}: case {entry['name']!r} has unknown keys {sorted(unknown)}")
         found.append(_case(entry["name"], "rig", entry["script"], entry["expect"], entry))
+        for flight, expect in entry.get("also", {}).items():
+            found.append(_case(f"{entry['name']} ({flight})", "rig", entry["script"], expect, entry, flight))
     names = [case.name for case in found]
     if len(set(names)) != len(names):
         raise ValueError(f"{FILE.name}: two cases have one name")
@@ -31,11 +81,11 @@ def cases() -> list[Case]:
 
 
 def _of_device(device: str, fault: str, script: list[str], entry: dict[str, Any]) -> Case:
-    lines = [line.format(d=device, range=entry["range"]) for line in script]
+    lines = [line.format(d=entry.get("wire", device), range=entry["range"]) for line in script]
     return _case(f"{device} {fault.replace('_', ' ')}", device, lines, entry[fault], entry)
 
 
-def _case(name: str, device: str, script: list[str], expect: str, entry: dict[str, Any]) -> Case:
+def _case(name: str, device: str, script: list[str], expect: str, entry: dict[str, Any], flight: str = "") -> Case:
     outcome, *words = expect.split()
     facts: dict[str, Any] = {}
     if "excursion" in entry:
@@ -50,10 +100,21 @@ def _case(name: str, device: str, script: list[str], expect: str, entry: dict[st
     for key in ("flight", "realtime", "why"):
         if key in entry:
             facts[key] = entry[key]
+    if flight:
+        facts["flight"] = flight
     if "window_ms" in entry:
         facts["window_ms"] = float(entry["window_ms"])
-    steps = []
+    if "degrade" in outcome and codes and "detect_ms" not in facts:
+        raise ValueError(f"{FILE.name}: {name!r} says degrade without detect=, the time until it is shown")
+    if facts.get("flight", "lock") not in flights():
+        raise ValueError(f"{FILE.name}: {name!r} wants the flight {facts['flight']!r}, which is none of [flight]")
+    return Case(name, device, tuple(steps(script)), outcome, codes, **facts)
+
+
+def steps(script: Any) -> list[tuple[float, str]]:
+    """ "ms command" each, as numbers and commands."""
+    found = []
     for line in script:
         at, _, command = line.partition(" ")
-        steps.append((float(at), command))
-    return Case(name, device, tuple(steps), outcome, codes, **facts)
+        found.append((float(at), command))
+    return found

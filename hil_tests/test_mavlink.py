@@ -119,13 +119,13 @@ def test_a_ground_station_takes_control_points_turns_and_lets_go(station):
     while time.monotonic() - begun < 1.5:
         ground.send(set_pitchyaw(1, 154, 28, 154, NAN, NAN, 0.0, math.radians(8)))
         time.sleep(0.05)
-    assert 8.0 < turned() < 25.0  # 12 deg asked, on a carrier that thrashes
+    assert 8.0 < turned() < 20.0  # 12 deg asked, on a carrier that thrashes
 
     assert gimbal.status()["mode"] == "rate"
     time.sleep(1.0)  # the rate has expired: it holds where it was turned to
     held = turned()
     time.sleep(1.0)
-    assert 8.0 < held < 25.0 and abs(turned() - held) < 4.0
+    assert 8.0 < held < 20.0 and abs(turned() - held) < 4.0
     ground.send(set_pitchyaw(1, 154, 28, 154, math.radians(-20), math.radians(35), NAN, NAN))
     wait_for("pitch -20, yaw 35 again", lambda: near(ground, -20.0, 35.0))
     assert gimbal.status()["mode"] == "point"

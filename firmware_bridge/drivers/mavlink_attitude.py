@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from firmware_bridge.angles import Quat, quat_of, unit
 from firmware_bridge.clock_sync import ClockSync
 from firmware_bridge.drivers import mavlink_codec as codec
-from firmware_bridge.errors import WrongDevice
 from firmware_bridge.framing import BinaryFramer, line_time_s
 from firmware_bridge.interface import AttitudeDriver, Capabilities, Identity, Option
 from firmware_bridge.row_driver import RowDriver
@@ -39,7 +38,7 @@ class MavlinkAttitude(RowDriver, AttitudeDriver):
 
     def _start_over(self) -> None:
         self.system_id, self.kind = self.options["system_id"] or self._found, 0
-        self._heard: set[int] = set()
+        self.senders = set()
         self._last_ms = -1
 
     @property
@@ -49,20 +48,7 @@ class MavlinkAttitude(RowDriver, AttitudeDriver):
         return Capabilities(max_rate_hz=min(100.0, 1 / line_time_s(n, self.transport.baud)), budget=text)
 
     def identify(self, timeout_s: float = 1.0) -> Identity:
-        wanted = self.options["system_id"]
-        self._heard.clear()
-        if self.options["must_hear"]:
-            self.system_id = wanted or 255  # nothing is taken before it is known whose it is
-            self.listen(max(timeout_s, 1.5), lambda: bool(wanted) and wanted in self._heard)
-            heard, name = sorted(self._heard), self.transport.name
-            if len(heard) > 1 and not wanted:
-                raise WrongDevice(f"attitudes of MAVLink systems {heard} are heard on {name}. Give the autopilot's as "
-                                  "system_id.")  # fmt: skip
-            if not heard or wanted and wanted not in heard:
-                self.raise_stranger(f"MAVLink 2 autopilot {wanted or ''}".strip(), 0, "Attitudes came from: "
-                                    f"{heard or 'nobody'}. Check power, baud, system_id, and that it streams ATTITUDE "
-                                    "or ATTITUDE_QUATERNION in MAVLink 2.")  # fmt: skip
-        self._found = wanted or (min(self._heard) if self._heard else 0)
+        self._found = self.one_sender("attitudes", "autopilot", "ATTITUDE or ATTITUDE_QUATERNION", max(timeout_s, 1.5))
         return Identity("mavlink_attitude", f"system {self._found}" if self._found else "listening")
 
     def configure(self) -> None:
@@ -75,7 +61,7 @@ class MavlinkAttitude(RowDriver, AttitudeDriver):
         if kind not in _KINDS or frame[6] != _AUTOPILOT:
             self.counters.unknown_frames += 1
             return
-        self._heard.add(system)
+        self.senders.add(system)
         if system != (self.system_id or system):
             self.counters.other_identity += 1
             return

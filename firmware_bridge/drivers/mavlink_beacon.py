@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 from firmware_bridge.clock_sync import ClockSync
 from firmware_bridge.drivers import mavlink_codec as codec
-from firmware_bridge.errors import WrongDevice
 from firmware_bridge.framing import BinaryFramer, line_time_s
 from firmware_bridge.interface import Capabilities, Identity, Option
 from firmware_bridge.position_row import GATE_OPTIONS, GatedPosition
@@ -53,7 +52,7 @@ class MavlinkBeacon(GatedPosition):
         self.kind = {"global_position_int": codec.GLOBAL_POSITION_INT,
                      "follow_target": codec.FOLLOW_TARGET}.get(self.options["message"], 0)  # fmt: skip
         self.others: set[int] = set()
-        self._heard: set[int] = set()
+        self.senders = set()
         self._last: tuple[int, int] | None = None  # device ms, host ns
 
     @property
@@ -63,24 +62,9 @@ class MavlinkBeacon(GatedPosition):
         return Capabilities(max_rate_hz=min(50.0, 1 / line_time_s(n, self.transport.baud)), budget=text)
 
     def identify(self, timeout_s: float = 1.0) -> Identity:
-        wanted = self.options["system_id"]
-        self._heard.clear()
-        if self.options["must_hear"]:
-            self.system_id = 255 if not wanted else wanted  # nothing is taken before it is known whose it is
-            self.listen(max(timeout_s, 2.5), lambda: bool(wanted) and wanted in self._heard)
-            self._check_heard(wanted)
-        self._found = wanted or (min(self._heard) if self._heard else 0)
+        wanted = "GLOBAL_POSITION_INT or FOLLOW_TARGET"
+        self._found = self.one_sender("positions", "system", wanted, max(timeout_s, 2.5))
         return Identity("mavlink_beacon", f"system {self._found}" if self._found else "listening")
-
-    def _check_heard(self, wanted: int) -> None:
-        name, heard = self.transport.name, sorted(self._heard)
-        if len(heard) > 1 and not wanted:
-            raise WrongDevice(f"positions of MAVLink systems {heard} are heard on {name}. Give the subject's as "
-                              "system_id.")  # fmt: skip
-        if not heard or wanted and wanted not in heard:
-            self.raise_stranger(f"MAVLink 2 system {wanted or ''}".strip(), 0, "Positions came from: "
-                                f"{heard or 'nobody'}. Check power, baud, system_id, and that it streams "
-                                "GLOBAL_POSITION_INT or FOLLOW_TARGET in MAVLink 2.")  # fmt: skip
 
     def configure(self) -> None:
         super().configure()
@@ -92,7 +76,7 @@ class MavlinkBeacon(GatedPosition):
         if message_id not in (codec.GLOBAL_POSITION_INT, codec.FOLLOW_TARGET):
             self.counters.unknown_frames += 1
             return
-        self._heard.add(system)
+        self.senders.add(system)
         if system != (self.system_id or system):
             self.counters.other_identity += 1
             self.others.add(system)

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from firmware_bridge.drivers.line_motor import MOTOR_OPTIONS, LineMotor, required
-from firmware_bridge.drivers.simplefoc_codec import TORQUE_WORDS, Gates, SimplefocCodec
+from firmware_bridge.drivers.simplefoc_codec import DECIMALS, TORQUE_WORDS, Gates, SimplefocCodec
 from firmware_bridge.errors import DeviceRefused, NoAnswer, OptionError, WrongDevice
 from firmware_bridge.framing import line_time_s
 from firmware_bridge.interface import AxisMode, BridgeFault, Capabilities, Identity, Option, Status
@@ -120,7 +120,7 @@ class Simplefoc(LineMotor):
         self.armed = False
         codec = self.codec
         self._unanswered_ns = [0] * self.n_axes
-        self._write_or_raise(self._stop("off") + b"@3\n#4\n")
+        self._write_or_raise(self._stop("off") + b"@3\n#%d\n" % DECIMALS)
         number, word = TORQUE_WORDS[str(self.options["torque_mode"])]
         for axis in range(self.n_axes):
             self._mode[axis] = 0
@@ -139,6 +139,7 @@ class Simplefoc(LineMotor):
                         "sense for torque by current) and the line's baud."
                     )
         self.restarted, self._latched = False, [0] * self.n_axes
+        codec.settings_lost = False
 
     def _limit_is_set(self, axis: int) -> bool:
         got = self.codec.limit_A[axis]
@@ -173,7 +174,8 @@ class Simplefoc(LineMotor):
         bad = False
         self._cycle += 1
         for axis in range(self.n_axes):
-            if self._silent_too_long(axis, codec.asked[axis], now) and not self.restarted:
+            gone = codec.settings_lost or self._silent_too_long(axis, codec.asked[axis], now)
+            if gone and not self.restarted:
                 self.restarted, self.armed, self._latched = True, False, [_NOT_READY] * self.n_axes
             m, torque = int(mode[axis]), torque_Nm[axis]
             if torque > limit or torque < -limit:

@@ -19,6 +19,7 @@ from firmware_bridge.interface import Counters
 
 MAX_LINE = 20  # the device's buffer, with the line's end: longer ones vanish without an answer
 _MAX_REPLY = 120
+DECIMALS = 4  # of every number it prints, as told by the driver; a Commander that has just started prints 3
 # Plain decimal numbers as the device prints them: nothing else that float() would take.
 _NUMBER = r"(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)"
 _ONE = re.compile(_NUMBER).fullmatch
@@ -110,6 +111,7 @@ class SimplefocCodec:
         self.torque_word: list[bytes] = [b""] * n
         self.limit_A: list[float | None] = [None] * n  # or volts, where torque is by voltage
         self.scan: dict[bytes, bytes] = {}  # letter -> label
+        self.settings_lost = False  # it prints as it does after its start
         self.verbose_ok = False
         self.echo_ok = [True] * n  # the newest target came back as sent
         self.shown: list[tuple[int, int]] = [(0, 0)] * n  # fault and mode of the rows, by the driver
@@ -201,6 +203,8 @@ class SimplefocCodec:
             self.scan[line[:1]] = line[2:]
         elif line == b"@machine":
             self.verbose_ok = True
+        elif line.count(b";") == 6 and self._readings(line.decode("latin1")):
+            self.settings_lost = True  # readings that don't say whose they are
         elif line[:1] != b"#" and not line.startswith(b"Verb"):
             self.counters.garbage_bytes += len(line)
         return 0
@@ -217,6 +221,8 @@ class SimplefocCodec:
             self.counters.unknown_frames += 1  # a second answer to one question
             return 0
         self.asked[axis] = False
+        if words.find(";") - words.find(".") != DECIMALS + 1 and len(words) - words.rfind(".") != DECIMALS + 1:
+            self.settings_lost = True  # the first number and the last: one damaged byte is not believed
         expected, current, rate, angle = map(float, found.groups())
         if self.resistance is not None:  # no current is measured: what voltage and speed make of it
             current = (current - self.torque_constant * rate) / self.resistance

@@ -24,6 +24,8 @@ _CAN_BITS = 135  # 29-bit id, 8 data bytes, with the usual stuffing (ISO 11898-1
 _EXPIRED, _NOT_READY = int(BridgeFault.WATCHDOG_EXPIRED), int(BridgeFault.NOT_READY)
 _ACTIVE = (1, 2, 3)
 _CONFIRM_NS = 1_000_000_000
+_UPTIME_EVERY_NS = {"usb": 25_000_000, "uart": 200_000_000}  # an axis after the other
+_GIVEN_UP_NS = 60_000_000  # firmware before 6 doesn't tell, or it was lost: an answer so late is nobody's
 
 
 class Vesc(LineMotor):
@@ -52,6 +54,7 @@ class Vesc(LineMotor):
         self._hangups = -1  # of the transport, when the timeouts were read back
         self._confirmed = False
         self._to_set: list[bytes] = []
+        self._uptime_ns = self._uptime_turn = self._uptime_hangups = 0
         self._make_delays()
 
     def _make_delays(self) -> None:
@@ -155,6 +158,7 @@ class Vesc(LineMotor):
                     "(App Settings, General, Timeout), or accept the risk by name: accept_no_watchdog = true."
                 )
         self.codec.expect_long = False
+        self.codec.forget_uptimes()
         self._confirmed, self._hangups = True, self.transport.counters.hangups
         self.restarted, self._latched = False, [0] * self.n_axes
 
@@ -226,10 +230,15 @@ class Vesc(LineMotor):
             self._expire()  # the device has stopped itself by now, and would not say so for long
         if self.armed and not self._confirmed:
             self._confirm()
+        if self._uptime_hangups != self.transport.counters.hangups:  # pulled, not restarted: arm() reads what was set
+            self._uptime_hangups = self.transport.counters.hangups
+            self.codec.forget_uptimes()
+        elif self.codec.restarts and not self.restarted:
+            self._has_restarted()
         out, bad, held = [], False, not self.armed or not self._confirmed
         for axis in range(self.n_axes):
             if self._silent_too_long(axis, codec.asked[axis], now) and not self.restarted:
-                self.restarted, held, self.armed, self._latched = True, True, False, [_NOT_READY] * self.n_axes
+                held = self._has_restarted()
             out.append(codec.query(axis))  # before the command: it tells whether the timeout had struck
             m, torque = mode[axis], torque_Nm[axis]
             if torque > limit or torque < -limit:
@@ -249,12 +258,32 @@ class Vesc(LineMotor):
         if self._to_set:
             out += self._to_set
             self._to_set = []
+        out.append(self._asks_uptime(now))
         self._written_ns = now
         self._t_ns = [now + delay for delay in self._delay_ns]
         status = self.transport.write(b"".join(out))
         if status == 0:
             return self._status(bad, any(mode), now)
         return status
+
+    def _has_restarted(self) -> bool:
+        """Silent for long, or up for less time than before: its timeout is the stored one again."""
+        self.codec.forget_uptimes()
+        self.restarted, self.armed, self._latched = True, False, [_NOT_READY] * self.n_axes
+        return True
+
+    def _asks_uptime(self, now: int) -> bytes:
+        """One axis's uptime from time to time; never a second question while an answer may still come."""
+        codec, waited = self.codec, now - self._uptime_ns
+        if codec.uptime_asked >= 0:
+            if waited > _GIVEN_UP_NS:  # those known stay: a restart may be why it was not answered
+                codec.uptime_asked = -1
+                self._uptime_ns = now
+            return b""
+        if waited < _UPTIME_EVERY_NS[self.options["link"]]:
+            return b""
+        self._uptime_ns, self._uptime_turn = now, (self._uptime_turn + 1) % self.n_axes
+        return codec.ask_uptime(self._uptime_turn)
 
     def _status(self, bad: bool, moving: bool, now: int) -> int:
         if bad:

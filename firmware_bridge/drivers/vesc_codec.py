@@ -19,8 +19,8 @@ from firmware_bridge.interface import Counters
 TURN = 2 * math.pi
 _BIG = 1e6
 FW_VERSION, GET_VALUES, SET_DUTY, SET_CURRENT, SET_CURRENT_BRAKE, SET_RPM, SET_POS = 0, 4, 5, 6, 7, 8, 9
-SET_HANDBRAKE, SET_APPCONF, GET_APPCONF, ALIVE, FORWARD_CAN, GET_SELECTIVE, SET_APPCONF_NO_STORE = (
-    10, 16, 17, 30, 34, 50, 149)  # fmt: skip
+SET_HANDBRAKE, SET_APPCONF, GET_APPCONF, ALIVE, FORWARD_CAN, GET_SELECTIVE, GET_STATS, SET_APPCONF_NO_STORE = (
+    10, 16, 17, 30, 34, 50, 128, 149)  # fmt: skip
 MAX_PAYLOAD = 512
 
 # Bits of GET_VALUES_SELECTIVE, in the order of the reply: FET temperature, q current, electrical rpm, input voltage,
@@ -29,10 +29,12 @@ MASK = 1 << 0 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 15 | 1 << 16 | 1 << 17 | 1 << 21
 _SELECTED = struct.Struct(">BIhiihBiBB")
 VALUES = struct.Struct(">x2h4ihih4i2iBiB3h2iB")  # the whole of GET_VALUES, 74 bytes with its command
 VALUE_SCALES = (10, 10, 100, 100, 100, 100, 1000, 1, 10, 1e4, 1e4, 1e4, 1e4, 1, 1, 1, 1e6, 1, 10, 10, 10, 1e3, 1e3, 1)
+_UPTIME = struct.Struct(">BIf")  # answer to _ASK_UPTIME: the mask again, seconds since its statistics began: its start
+_ASK_UPTIME = struct.pack(">BH", GET_STATS, 1 << 10)
 _CONF_HEAD = struct.Struct(">BIBI")  # command, signature, controller id, timeout ms
 _ORDER = struct.Struct(">Bi")
 _I32 = 2**31 - 1
-_REPLIES = frozenset((FW_VERSION, GET_VALUES, SET_APPCONF, GET_APPCONF, GET_SELECTIVE, SET_APPCONF_NO_STORE))
+_REPLIES = frozenset((FW_VERSION, GET_VALUES, SET_APPCONF, GET_APPCONF, GET_SELECTIVE, GET_STATS, SET_APPCONF_NO_STORE))
 STATUS_TIMEOUT = 1
 
 
@@ -98,6 +100,9 @@ class VescCodec:
         self.acknowledged = 0
         self.asked = [False] * n  # for values, and not answered yet
         self.status, self.fault = [0] * n, [0] * n  # as reported
+        self.restarts = 0  # answers that say a controller has been up for less time than before
+        self.uptime_asked = -1  # the axis whose uptime is awaited: its answer doesn't say whose it is
+        self._uptime_s = [math.nan] * n
         self._turns: list[float | None] = [None] * n  # unwrapped position
         self._amps_per_Nm = 1e3 / torque_constant
         self._erpm = 60 * pole_pairs / TURN
@@ -124,6 +129,13 @@ class VescCodec:
     def query(self, axis: int) -> bytes:
         self.asked[axis] = True
         return self._queries[axis]
+
+    def ask_uptime(self, axis: int) -> bytes:
+        self.uptime_asked = axis
+        return self.to(axis, _ASK_UPTIME)
+
+    def forget_uptimes(self) -> None:
+        self.restarts, self.uptime_asked, self._uptime_s = 0, -1, [math.nan] * len(self.ids)
 
     def motion(self, axis: int, mode: int, torque_Nm: float, rate_rad_s: float, angle_rad: float) -> bytes | None:
         """The command of one axis; None when a value is no number or absurd."""
@@ -202,6 +214,11 @@ class VescCodec:
             self.firmware = payload[1], payload[2]
             name, _, rest = payload[3:].partition(b"\0")
             self.hardware, self.serial = name.decode("ascii", "replace"), rest[:12].hex()
+        elif command == GET_STATS and len(payload) == _UPTIME.size and self.uptime_asked >= 0:
+            axis, self.uptime_asked = self.uptime_asked, -1
+            uptime_s = _UPTIME.unpack(payload)[2]
+            self.restarts += uptime_s < self._uptime_s[axis]
+            self._uptime_s[axis] = uptime_s
         elif command == GET_APPCONF:
             self._configuration(payload)
         elif command in (SET_APPCONF, SET_APPCONF_NO_STORE):

@@ -36,6 +36,7 @@ class GimbalState:
     current_A: float = 0.5
     temp_degC: float = 30.0
     fault: int = 0
+    inner_rad: tuple[float, float, float] | None = None  # what its own loops go by, where it tells something else
 
 
 class GimbalPhysics(Protocol):

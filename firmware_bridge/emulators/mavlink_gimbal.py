@@ -153,7 +153,8 @@ class MavlinkGimbalEmulator(Emulator):
             if angles is not None:
                 return self.physics.drive(tuple(AngleCommand(ANGLE, 0.0, a) for a in angles), now_ns)
         rates = [x if math.isfinite(x) else 0.0 for x in w]
-        roll, pitch, _ = self.physics.state(now_ns).euler_rad
+        state = self.physics.state(now_ns)
+        roll, pitch, _ = state.inner_rad or state.euler_rad
         cos_pitch = max(0.05, math.cos(pitch))
         yaw = (rates[1] * math.sin(roll) + rates[2] * math.cos(roll)) / cos_pitch
         turned = (

@@ -27,10 +27,11 @@ class Motor:
         self.axis = axis
         self.torque_constant = float(options.get("torque_constant_Nm_A") or 0.2)
         self.resistance = float(options.get("phase_resistance_ohm") or 1.0)
+        self.starts_enabled = int(bool(options.get("starts_enabled")))
         self.power_up(0)
 
     def power_up(self, now_ns: int) -> None:
-        self.target, self.enabled = 0.0, 0
+        self.target, self.enabled = 0.0, self.starts_enabled
         self.controller, self.torque_type = 1, 0
         self.limits = {"U": 12.0, "C": 2.0, "V": 20.0}
         self.gains = {"VP": 0.5, "VI": 10.0, "VD": 0.0, "VR": 1000.0, "VF": 0.005, "AP": 20.0, "QP": 3.0, "DP": 3.0}
@@ -75,7 +76,8 @@ class Motor:
 class SimplefocEmulator(Emulator):
     """Options of the driver: letters with roll_id and so on, torque_constant_Nm_A, phase_resistance_ohm. Of its own:
     loop_hz (of loop(), for the monitor stream), label, verbose (at power-up), gains as ``VP``,
-    boot_ms (deaf and silent after a reboot: an estimate, sensors are aligned in it)."""
+    boot_ms (deaf and silent after a reboot: an estimate, sensors are aligned in it), starts_enabled (as init() of 2.4.0
+    leaves a motor whose sketch says nothing else)."""
 
     def __init__(self, physics: Any, options: Mapping[str, object] | None = None) -> None:
         super().__init__(physics, options)

@@ -37,6 +37,7 @@ class Motor:
         self.power_up(0)
 
     def power_up(self, now_ns: int) -> None:
+        self.started_ns = now_ns
         self.timeout_ms = self.stored_timeout_ms
         self.fed_ns = now_ns
         self.timed_out = False
@@ -221,6 +222,10 @@ class VescEmulator(Emulator):
             if self.firmware < 5:
                 mask &= (1 << 21) - 1
             return self._values(motor, mask, now_ns, b"\x32" + body[:4])
+        elif command == 128 and self.firmware >= 6 and len(body) >= 2:
+            mask = struct.unpack_from(">H", body)[0]
+            count_time_s = (now_ns - motor.started_ns) * 1e-9  # mc_interface_stat_count_time
+            return b"\x80" + struct.pack(">I", mask) + (struct.pack(">f", count_time_s) if mask == 1 << 10 else b"")
         elif command == 17:
             return b"\x11" + motor.app_conf()
         elif command in (16, 149) and motor.set_app_conf(body, command == 16, now_ns):

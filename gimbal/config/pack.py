@@ -25,6 +25,8 @@ from gimbal.records import JointMode
 from gimbal.targeting.track_records import default_params as tracker_params
 from gimbal.units import DEG, G0, MS
 
+NEVER_TICKS = 1 << 30
+
 HOLD_PHASE, HOLD_DAMPING = 0.03, 0.7  # rad of phase that the delay takes at the hold's bandwidth; damping ratio
 IDENTITY = [1.0, 0.0, 0.0, 0.0, 0.0]
 
@@ -70,6 +72,7 @@ def pack_params(rig: Rig, *, start_armed: bool = False) -> np.ndarray:
     _pack_loops(p, rig)
     _pack_allocation(p["allocation"], rig, order)
     _pack_limits(p["limits"], rig)
+    _pack_reach(p["reach"], rig)
     _pack_thermal(p["thermal"], rig)
     _pack_supervisor(p["supervisor"], rig, start_armed)
     return params
@@ -265,6 +268,17 @@ def _pack_limits(p: np.void, rig: Rig) -> None:
         p["stop_damping"][a] = 0.6
 
 
+def _pack_reach(p: np.void, rig: Rig) -> None:
+    p["decel"] = 0.25 * rig.limits.max_accel_deg_s2 * DEG
+    p["singularity_cos"] = rig.limits.singularity_cos
+    for a, name in enumerate(AXES):
+        joint = getattr(rig.joints, name)
+        p["continuous"][a] = joint.continuous
+        p["fastest"][a] = 0.6 * joint.max_rate_deg_s * DEG  # the rest is for the base's motion
+        p["low"][a] = (joint.min_deg + joint.soft_stop_deg) * DEG
+        p["high"][a] = (joint.max_deg - joint.soft_stop_deg) * DEG
+
+
 def _pack_thermal(p: np.void, rig: Rig) -> None:
     m, t = rig.motors, rig.thermal
     p["heat_W_Nm2"] = m.phase_resistance_ohm / m.torque_constant_Nm_A**2
@@ -340,8 +354,13 @@ def _pack_watch(p: np.void, rig: Rig) -> None:
     p["imu_late_max"] = round(safety.imu_safe_ms / dt_ms)
     p["frozen_ticks"] = max(3, round(30.0 / dt_ms))
     fastest = max(getattr(rig.joints, a).max_rate_deg_s for a in AXES) * DEG
-    moved = {"torque": 0.05 * rig.limits.max_torque_Nm, "rate": 0.05 * fastest, "angle": 2.0 * DEG}
+    moved = {"torque": 0.015 * rig.limits.max_torque_Nm, "rate": 0.05 * fastest, "angle": 2.0 * DEG}
     p["frozen_sent"] = moved[rig.control.output]
+    on_joints = rig.inner_loop is None and rig.control.output != "torque"
+    p["joint_late_ns"] = int(2.2 * dt_ms * MS)
+    p["joint_late_max"] = max(8, round(30.0 / dt_ms)) if on_joints else NEVER_TICKS
+    if rig.inner_loop is not None:
+        p["together"], p["frozen_ticks"], p["frozen_sent"] = 1, max(3, round(150.0 / dt_ms)), 2.0 * DEG
     p["turned_rate"] = 30.0 * DEG
     p["turned_ticks"] = max(2, round((50.0 if rig.inner_loop is None else 150.0) / dt_ms))
     p["bus_sag_V"] = 0.75 * rig.motors.bus_V

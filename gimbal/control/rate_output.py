@@ -20,6 +20,7 @@ from gimbal.kernels.quat import load3, load4, q_rotate, store3, store4
 from gimbal.records import JointMode
 
 TORQUE, JOINT_RATE, JOINT_ANGLE, CAMERA_RATE, CAMERA_ANGLE = range(5)
+AT_STOP = 0.035  # rad before a board's end stop, where it can't hold the camera any more
 LEASH = 0.35  # rad: a commanded joint angle is never further than this from the measured one
 
 OUTPUT_PARAMS = np.dtype(
@@ -114,6 +115,9 @@ def rate_output(p, s, chain, ahead, order, nav, control, floor, gain, dt_s):
         return _joint_rates(p, s, chain, ahead, order, nav, control, floor, gain, dt_s)
     bits = 0
     for i in range(3):
+        here = nav["joint_angle_est"][i]
+        if not p["continuous"][i] and (here > p["stop_max"][i] - AT_STOP or here < p["stop_min"][i] + AT_STOP):
+            bits |= 1 << Code.END_STOP
         asked = gain * control["rate_cmd_C"][i]
         want = min(max(asked, -p["camera_rate"]), p["camera_rate"])
         if want != asked:

@@ -267,9 +267,11 @@ def _judge_motion(p, s, meas, nav, control, push_C, limits, command):
 
 @kernel
 def _sent(kind, command, a):
-    """What the device of joint a was told: N m, rad/s or rad."""
+    """What the device of joint a was told: N m, rad/s or rad; a board: the rate about the camera's axis a."""
     if kind == TORQUE:
         return command["joint_torque_cmd"][a]
+    if kind >= CAMERA_RATE:
+        return command["camera_rate_cmd_C"][a]
     return command["joint_angle_cmd"][a] if kind == JOINT_ANGLE else command["joint_rate_cmd"][a]
 
 

@@ -28,6 +28,9 @@ WATCH_PARAMS = np.dtype(
         ("imu_late_max", "i4"),  # ticks of lateness, less the good ones
         ("frozen_ticks", "i4"),
         ("frozen_sent", "f8"),  # N m, rad/s or rad the command must have moved while a motor told the same all along
+        ("together", "u1"),  # a board: its joints freeze together, and any of the camera's axes may be what moves
+        ("joint_late_ns", "i8"),  # as for the IMU, of the joints' readings, where loops are closed over them
+        ("joint_late_max", "i4"),
         ("bus_sag_V", "f8"),
         ("bus_cut_V", "f8"),
         ("follow_err", "f8"),  # rad: farther from the setpoint for follow_ticks, with nothing to explain it
@@ -53,6 +56,7 @@ WATCH_STATE = np.dtype(
         ("overrun_ns", "i8"),  # left of SHOWN_NS
         ("lost_ns", "i8"),  # time lost, less LEAK of the time that passes
         ("imu_late", "i4"),
+        ("joint_late", "i4"),
         ("repeats", "i4", 3),
         ("told", "f8", (3, 3)),  # angle, rate, torque of each joint, last
         ("sent_lo", "f8", 3),
@@ -99,8 +103,18 @@ def _imu_late(p, w, meas):
 
 
 @kernel
+def _joint_late(p, w, meas):
+    """Rates sent to joints carry the base's motion, found from their readings: with old ones the loop shakes itself.
+    A late tick counts two, a good one takes one away, so half of the readings are too few."""
+    oldest = max(meas["joint_age_ns"][0], meas["joint_age_ns"][1], meas["joint_age_ns"][2])
+    w["joint_late"] = w["joint_late"] + 2 if oldest > p["joint_late_ns"] else max(w["joint_late"] - 1, 0)
+    return w["joint_late"] > p["joint_late_max"]
+
+
+@kernel
 def _frozen(p, w, meas):
     """A controller that tells the same to the last bit while its command is being moved doesn't measure any more."""
+    still, moved = 0, False
     for a in range(3):
         if not meas["joint_new"][a]:
             continue
@@ -116,9 +130,12 @@ def _frozen(p, w, meas):
             told[0] = x
             told[1] = v
             told[2] = t
-        if w["repeats"][a] >= p["frozen_ticks"] and w["sent_hi"][a] - w["sent_lo"][a] > p["frozen_sent"]:
-            return True
-    return False
+        if w["repeats"][a] >= p["frozen_ticks"]:
+            still += 1
+            moved = moved or w["sent_hi"][a] - w["sent_lo"][a] > p["frozen_sent"]
+            if moved and not p["together"]:
+                return True
+    return moved and still == 3
 
 
 @kernel
@@ -142,6 +159,7 @@ def watch_inputs(p, w, sense, meas):
     """Judge the inputs of this tick, armed or not. Returns a fault code or 0, the wired stop first."""
     stalled = _overrun(p, w, sense["t_ns"])
     late = _imu_late(p, w, meas)
+    slow = _joint_late(p, w, meas)
     frozen = _frozen(p, w, meas)
     if _supply(p, w, sense):
         return Code.WIRED_STOP.value
@@ -149,6 +167,8 @@ def watch_inputs(p, w, sense, meas):
         return Code.LOOP_STALLED.value
     if late:
         return Code.IMU_LATE.value
+    if slow:
+        return Code.MOTOR_LATE.value
     if frozen:
         return Code.MOTOR_FROZEN.value
     return 0

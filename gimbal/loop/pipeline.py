@@ -26,6 +26,7 @@ from gimbal.control.limits import LIMITS_PARAMS, limit_torque
 from gimbal.control.pointing import POINTING_PARAMS, POINTING_STATE, hold_attitude, point
 from gimbal.control.rate_output import CAMERA_RATE, OUTPUT_STATE, TORQUE, output_reset, rate_output, tell_carrier
 from gimbal.control.rate_pid import PID_PARAMS, PID_STATE, pid_reset, pid_unwind, rate_pid
+from gimbal.control.reach import REACH_PARAMS, reachable
 from gimbal.control.supervisor import (
     SUPERVISOR_PARAMS,
     SUPERVISOR_STATE,
@@ -69,6 +70,7 @@ PARAMS = np.dtype(
         ("pid", PID_PARAMS),
         ("observer", OBSERVER_PARAMS),
         ("allocation", ALLOCATION_PARAMS),
+        ("reach", REACH_PARAMS),
         ("limits", LIMITS_PARAMS),
         ("thermal", THERMAL_PARAMS),
         ("supervisor", SUPERVISOR_PARAMS),
@@ -288,7 +290,10 @@ def step(params, state, sense, inbox, command, row):
     elif s["supervisor"]["ramp"] < 1.0 and _apart(load4(s["profile"]["q_NC_sp"]), q_NC) > TAKEN_ALONG:
         profile_reset(s["profile"], q_NC, rate_C)
         s["modes"]["held"] = 0
-    choose_goal(p["modes"], s["modes"], s["arbiter"], nav, target, load4(s["profile"]["q_NC_sp"]), dt_s, goal)
+    order = p["allocation"]["chain"]["order"]
+    stick_C, reached = reachable(p["reach"], s["allocation"], order, nav, load3(s["arbiter"]["rate_C"]))
+    q_sp = load4(s["profile"]["q_NC_sp"])
+    choose_goal(p["modes"], s["modes"], s["arbiter"], nav, target, q_sp, stick_C, dt_s, goal)
     if armed and goal["mode"] == Mode.OFF:  # no torque: what comes after starts from where the camera is by then
         _start_from(s, q_NC, rate_C)
         s["supervisor"]["ramp"] = 0.0
@@ -343,6 +348,8 @@ def step(params, state, sense, inbox, command, row):
         limits |= 1 << Code.COMMAND_EXPIRED
     if s["profile"]["limited"] and armed:
         limits |= 1 << Code.RATE_LIMIT
+    if armed and goal["mode"] == Mode.RATE:
+        limits |= reached
     if nav["status"] & FALLBACK:
         limits |= 1 << Code.ESTIMATOR_FALLBACK
     if meas["imu_status"] & 1:

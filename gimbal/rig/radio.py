@@ -29,7 +29,8 @@ EXPIRY_NS = 100_000_000
 _EVERY_NS = 20_000_000  # rates are sent this often at most
 _LAST_ZEROS = 3  # a stick that came back to its middle says so this often
 _UP, _DOWN = 0.5, 0.0  # a switch is up beyond the first and down below the second
-_RETRY_S = 0.1
+_RETRY_NS = 100_000_000
+_GONE_NS = 20_000_000  # two ticks of the slowest loop: what was asked ends, and is said to have ended
 
 
 class Order(NamedTuple):
@@ -38,6 +39,7 @@ class Order(NamedTuple):
     verb: Verb
     mode: int = 0
     vector: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    life_ns: int = EXPIRY_NS
 
 
 class Hand:
@@ -48,6 +50,7 @@ class Hand:
         self._channels = [getattr(config, f"{axis}_channel") - 1 for axis in AXES]
         self._sign = [-1.0 if axis in config.reverse else 1.0 for axis in AXES]
         self._zeros_left = 0
+        self._asked = (0.0, 0.0, 0.0)  # the last rate sent
         self._sent_ns = 0
         self._arm_down = False  # where the arming switch was seen last; it may be put down while the link is gone
         self._lose()
@@ -59,11 +62,11 @@ class Hand:
         self._position = self._seen = -1
 
     def silent(self) -> list[Order]:
-        """The link is gone, by failsafe, silence or an unplugged receiver."""
-        moving = self._zeros_left > 0
+        """The link is gone, by failsafe, silence or an unplugged receiver: what was asked expires, as the log shows."""
+        moving = any(self._asked)
         self._lose()
-        self._zeros_left = 0
-        return [Order(Verb.RATE)] if moving else []
+        asked, self._asked, self._zeros_left = self._asked, (0.0, 0.0, 0.0), 0
+        return [Order(Verb.RATE, 0, asked, _GONE_NS)] if moving else []
 
     def take(self, row: Any, now_ns: int) -> list[Order]:
         """Orders that follow from one RADIO_ROW."""
@@ -100,7 +103,8 @@ class Hand:
         self._sent_ns = now_ns
         if not any(rates):
             self._zeros_left -= 1
-        return [Order(Verb.RATE, 0, (rates[0], rates[1], rates[2]))]
+        self._asked = (rates[0], rates[1], rates[2])
+        return [Order(Verb.RATE, 0, self._asked)]
 
     def _mode(self) -> Mode:
         return Mode[self.config.modes[self._position].upper()]
@@ -136,41 +140,61 @@ class Hand:
 
 
 class OperatorRadio:
-    """The receiver's driver and its thread. ``send`` is ``InboxWriter.send``.
+    """The receiver's driver and its thread. ``send`` is ``InboxWriter.send``; without a thread, on a line that
+    ``connect`` gives, the caller has it ``look``.
 
     Raises (on creation only): BridgeError when the port is absent or busy, or nothing is heard on it.
     """
 
-    def __init__(self, rig: Rig, name: str, path: str, send: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        rig: Rig,
+        name: str,
+        path: str,
+        send: Callable[..., Any],
+        connect: Callable[[str, int], Any] = open_transport,
+        threaded: bool = True,
+    ) -> None:
         device = rig.devices[name]
         self.name, self.path, self._send = name, path or device.port, send
         self.hand = Hand(rig.radio)
         self.driver: Any = registry.create_driver(device.driver)
-        self.identity = self.driver.open(open_transport(self.path, device.baud), dict(device.options))
+        self.identity = self.driver.open(connect(self.path, device.baud), dict(device.options))
         self._rows = np.zeros(8, interface.RADIO_ROW)
+        self._next_try_ns = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="operator radio", daemon=True)
-        self._thread.start()
+        if threaded:
+            self._thread.start()
 
     def _run(self) -> None:
         while not self._over.is_set():
-            self.driver.transport.wait(0.01)
-            count = self.driver.poll(self._rows)
-            now_ns = self.driver.transport.clock()
-            if count == interface.Status.LINK_LOST:
-                self._carry_out(self.hand.silent(), now_ns)
+            if self.driver.transport.lost:
+                self._over.wait(1e-9 * _RETRY_NS)
+            else:
+                self.driver.transport.wait(0.01)
+            self.look()
+
+    def look(self) -> None:
+        """Carry out what has arrived; look for a lost port. Never waits."""
+        count = self.driver.poll(self._rows)
+        now_ns = self.driver.transport.clock()
+        if count == interface.Status.LINK_LOST:
+            self._carry_out(self.hand.silent(), now_ns)
+            if now_ns >= self._next_try_ns:
+                self._next_try_ns = now_ns + _RETRY_NS
                 self._find_again()
-                continue
-            for row in self._rows[: max(count, 0)]:
-                self._carry_out(self.hand.take(row, now_ns), now_ns)
+            return
+        for row in self._rows[: max(count, 0)]:
+            self._carry_out(self.hand.take(row, now_ns), now_ns)
 
     def _carry_out(self, orders: list[Order], now_ns: int) -> None:
         for order in orders:
-            self._send(order.verb, owner=OWNER, deadline_ns=now_ns + EXPIRY_NS, mode=order.mode, vector=order.vector)
+            end_ns = now_ns + order.life_ns
+            self._send(order.verb, owner=OWNER, deadline_ns=end_ns, mode=order.mode, vector=order.vector)
 
     def _find_again(self) -> None:
         """The port, once it is there again; the operator's hand decides what then acts."""
-        self._over.wait(_RETRY_S)
         try:
             os.stat(self.path)
             if self.driver.reopen() == 0:
@@ -180,7 +204,8 @@ class OperatorRadio:
 
     def close(self) -> None:
         self._over.set()
-        self._thread.join(2.0)
+        if self._thread.is_alive():
+            self._thread.join(2.0)
         self.driver.close()
 
 

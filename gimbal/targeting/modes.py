@@ -261,8 +261,9 @@ def _track_goal(p, s, arbiter, nav, target, q_now, lead, dt_s):
 
 
 @kernel
-def choose_goal(p, s, arbiter, nav, target, q_now, dt_s, goal):
-    """Fill GOAL. ``q_now`` is the present setpoint (or the measured attitude while disarmed)."""
+def choose_goal(p, s, arbiter, nav, target, q_now, stick_C, dt_s, goal):
+    """Fill GOAL. ``q_now`` is the present setpoint (or the measured attitude while disarmed), ``stick_C`` the
+    operator's rate as far as the joints can make it."""
     asked = arbiter["mode"]
     mode, reason = _ladder(asked, arbiter, nav, target, s["path"])
     if arbiter["mode_changed"] or mode != s["mode"] or not s["held"]:
@@ -306,7 +307,7 @@ def choose_goal(p, s, arbiter, nav, target, q_now, dt_s, goal):
         rate = q_unrotate(q_BC, load3(nav["omega_NB_B_est"]))
     else:
         if mode == Mode.RATE:
-            rate = load3(arbiter["rate_C"])
+            rate = stick_C
             _operator_rate(s, rate, dt_s)
         q = load4(s["q_hold"])
     store4(goal["q_NC_goal"], q)

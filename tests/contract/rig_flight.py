@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from firmware_bridge.emulators.base import Emulator
-from firmware_bridge.emulators.physics import HeldSticks, Sticks
 from firmware_bridge.emulators.pty_host import Host, SimClock, Wire
 from firmware_bridge.errors import BridgeError
 from gimbal.config.load import CONFIGS, load_rig, load_scenario
 from gimbal.emulate import Emulators, _paced
-from gimbal.emulated_world import PlantAxis, PlantImu, World
+from gimbal.emulated_world import World
 from gimbal.loop.lockstep import START_NS, run_lockstep
 from gimbal.metrics import level_attitude, q_mul, rotation_vector
 from gimbal.plant import base_motion
@@ -113,13 +112,10 @@ class MemoryRig(Emulators):
         self.clock = SimClock(t0_ns)
         motion = base_motion.make(self.scenario, self.seed, self.seconds + OPENING_NS * 1e-9 + 1.0, None)
         self.plant = Plant(_paced(config), self.scenario, seed=self.seed, motion=motion, t0_ns=t0_ns)
-        self.world = World(self.plant, round(1e9 * info["dt_s"]))
+        self.world = self._world(round(1e9 * info["dt_s"]))
         self.host = memory = MemoryHost(self.clock, self._advance)
         self._lines = memory.lines
-        self.axes = [PlantAxis(self.world, config, axis) for axis in range(3)]
-        self.imu: PlantImu | None = None
-        self.sticks = HeldSticks(Sticks())
-        self.receivers = {}
+        self._populate(config)
         self.ring = None
         for name, device in config.devices.items():
             self._add(name, device, config)
@@ -130,6 +126,9 @@ class MemoryRig(Emulators):
         self.dt_ns = round(1e9 * info["dt_s"])
         self._next_ns = self.clock() + self.dt_ns
         self._go_to(self._next_ns)
+
+    def _world(self, period_ns: int) -> World:
+        return World(self.plant, period_ns)
 
     def _connect(self, path: str, baud: int) -> Any:
         line = self._lines[path]

@@ -355,14 +355,41 @@ def test_a_reboot_while_it_stands_armed(name):
     assert not unset
 
 
+@pytest.mark.parametrize(
+    "name, options, unset_ms",
+    [("vesc", {}, 130), ("simplefoc", {"verbose": 3, "starts_enabled": True}, 40), ("simplefoc", {"verbose": 1}, 0)],
+)
+def test_a_restart_too_short_to_be_missed_is_seen_by_its_settings(name, options, unset_ms):
+    """20 ms of silence are nothing; its uptime (VESC) or the way it prints (SimpleFOC) tell."""
+    bench = make_bench(name, {"boot_ms": 20.0, **options})
+    bench.open()
+    bench.driver.arm()
+    bench.cycle(AxisMode.TORQUE, torque=0.05, ms=round(300 / bench.setup.period_ms))
+    assert all(axis.drive.mode == AxisMode.TORQUE for axis in bench.physics) and not bench.driver.restarted
+    unset = unset_drives(bench)
+    bench.wire.emulator.reboot(bench.clock())
+    rebooted_ns = bench.clock()
+    bench.cycle(AxisMode.TORQUE, torque=0.05, ms=round(150 / bench.setup.period_ms))
+    assert bench.driver.restarted and bench.driver.arm() == Status.REBOOTED
+    assert all(t_ns - rebooted_ns < 1e6 * unset_ms for _, _, t_ns in unset)
+    bench.cycle(AxisMode.TORQUE, torque=0.05, ms=round(1200 / bench.setup.period_ms))
+    assert all(axis.drive.mode not in (1, 2, 3) for axis in bench.physics)
+    bench.driver.disarm()
+    bench.driver.configure()
+    assert bench.driver.arm() == Status.OK
+    bench.cycle(AxisMode.TORQUE, torque=0.05, ms=round(500 / bench.setup.period_ms))
+    assert (bench.rows["fault"] == 0).all() and not bench.driver.restarted
+    assert all(axis.drive.mode == AxisMode.TORQUE for axis in bench.physics)
+
+
 def unset_drives(bench):
-    """From now on: the motions (axis, drive) that a device begins without its settings."""
+    """From now on: the motions (axis, drive, when) that a device begins without its settings."""
     found = []
     for axis, physics in enumerate(bench.physics):
 
         def drive(what, t_ns, axis=axis, carry_out=physics.set_command):
             if what.mode in (1, 2, 3) and not bench.setup.set_up(bench.wire.emulator, axis, bench.driver.options):
-                found.append((axis, what))
+                found.append((axis, what, t_ns))
             carry_out(what, t_ns)
 
         physics.set_command = drive

@@ -54,10 +54,11 @@ def test_a_stick_asks_for_a_rate_and_says_three_times_that_it_is_back():
     assert said[:3] == [[Order(Verb.RATE)]] * 3 and said[3:] == [[]] * 3
 
 
-def test_failsafe_is_a_zero_at_once_and_only_centred_sticks_act_again():
+def test_failsafe_ends_the_rate_at_once_and_only_centred_sticks_act_again():
     pilot = Pilot().settle()
-    assert pilot.row(ch1=0.8)
-    assert pilot.row(failsafe=True) == [Order(Verb.RATE)]
+    (asked,) = pilot.row(ch1=0.8)
+    (ends,) = pilot.row(failsafe=True)  # not a zero: the log is to show that it expired
+    assert ends.vector == asked.vector and ends.life_ns == 20 * MS
     assert pilot.row(failsafe=True) == []
     assert pilot.row() == [] and pilot.row() == []  # the link is back, the stick still out
     assert pilot.row(ch1=0.0) == []
@@ -90,11 +91,13 @@ def test_over_a_pty_a_lost_link_and_a_pulled_cable_end_the_motion(driver, tmp_pa
     config = load_rig("torque").config
     config = config.model_copy(update={"devices": {"radio": Device(driver=driver, options={"must_hear": False})}})
     sent: list[tuple[int, Verb, tuple]] = []
+    ends: list[int] = []
 
     def send(verb, *, owner, deadline_ns, mode=0, vector=(0.0, 0.0, 0.0)):
         now = time.monotonic_ns()
         assert owner == OWNER and deadline_ns <= now + EXPIRY_NS
         sent.append((now, verb, vector))
+        ends.append(deadline_ns)
 
     def until(what, true):
         end = time.monotonic() + 10.0
@@ -112,7 +115,7 @@ def test_over_a_pty_a_lost_link_and_a_pulled_cable_end_the_motion(driver, tmp_pa
         world.held = replace(world.held, channel=(1.0,) + (0.0,) * 15)
         until("turning", turned)
         world.held = replace(world.held, failsafe=True)
-        until("failsafe: zero", lambda: sent[-1][2] == (0.0, 0.0, 0.0))
+        until("failsafe: it ends", lambda: ends[-1] - sent[-1][0] <= 20_000_000)
         world.held = replace(world.held, failsafe=False)
         before = len(sent)
         until("frames again", lambda: _wait(host, 0.2))
@@ -123,7 +126,7 @@ def test_over_a_pty_a_lost_link_and_a_pulled_cable_end_the_motion(driver, tmp_pa
         before = len(sent)
         until("turning again", lambda: turned(before))
         host.wires["radio"].unplug(time.monotonic_ns())
-        until("unplugged: zero", lambda: sent[-1][2] == (0.0, 0.0, 0.0))
+        until("unplugged: it ends", lambda: ends[-1] - sent[-1][0] <= 20_000_000)
         before = len(sent)
         host.wires["radio"].replug(time.monotonic_ns())
         _wait(host, 0.5)

@@ -358,7 +358,7 @@ def _pack_watch(p: np.void, rig: Rig) -> None:
     p["frozen_sent"] = moved[rig.control.output]
     on_joints = rig.inner_loop is None and rig.control.output != "torque"
     p["joint_late_ns"] = int(2.2 * dt_ms * MS)
-    p["joint_late_max"] = max(8, round(30.0 / dt_ms)) if on_joints else NEVER_TICKS
+    p["joint_late_max"] = round(2.0 * safety.motor_safe_ms / dt_ms) if on_joints else NEVER_TICKS
     if rig.inner_loop is not None:
         p["together"], p["frozen_ticks"], p["frozen_sent"] = 1, max(3, round(150.0 / dt_ms)), 2.0 * DEG
     p["turned_rate"] = 30.0 * DEG

@@ -40,6 +40,7 @@ AHEAD_STATE = np.dtype(
         ("level", "i8", 3),
         ("power", "f8", 3),
         ("seen", "u1", 3),
+        ("ticks", "i8", 3),  # since the last reading
         ("line", "f8", (LINE, 3)),  # N m through the spring between motor and stage, as commanded
         ("head", "i8"),
         ("angle", "f8", 3),  # at the torque's moment, by axis index
@@ -58,6 +59,7 @@ def _restart(s, a, angle):
     s["level"][a] = LEVELS - 3
     s["power"][a] = 0.0
     s["seen"][a] = 1
+    s["ticks"][a] = 0
 
 
 @kernel
@@ -101,10 +103,14 @@ def look_ahead(p, s, meas, camera_rate, dt_s):
             r = reading - y0
             r -= TWO_PI * np.floor(r / TWO_PI + 0.5)  # the shorter way round
             K = p["gain"][s["level"][a]]
+            per = 1.0 / (s["ticks"][a] + 1)  # gains of one reading a tick; with fewer they would swing up
             y0 += K[0] * r
-            y1 += K[1] * r
-            y2 += K[2] * r
-            y3 += K[3] * r
+            y1 += per * K[1] * r
+            y2 += per * per * K[2] * r
+            y3 += per * per * per * K[3] * r
+            s["ticks"][a] = 0
+        else:
+            s["ticks"][a] += 1
         s["x"][a, 0], s["x"][a, 1], s["x"][a, 2], s["x"][a, 3] = y0, y1, y2, y3
         _follow_level(p, s, a)
         s["angle"][a] = y0 + G[0, 1] * y1 + G[0, 2] * y2 + G[0, 3] * y3 + p["horizon_s"] * camera_rate[a]

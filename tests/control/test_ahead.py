@@ -23,19 +23,30 @@ def params() -> np.ndarray:
     return pack_params(load_rig("torque").config)
 
 
-def drive(p, angle, camera=lambda t: 0.0, torque=None, seconds=4.0):
-    """Rows of (angle, rate, accel) predicted for joint 0 from quantised readings 0.3 ms old."""
+def drive(p, angle, camera=lambda t: 0.0, torque=None, seconds=4.0, read=lambda i: True):
+    """Rows of (angle, rate, accel) predicted for joint 0 from quantised readings 0.3 ms old; ``read``: which arrive."""
     s, meas = np.zeros(1, AHEAD_STATE), np.zeros(1, MEAS)
     meas["joint_valid"] = meas["joint_new"] = 1
     rows = []
     for i in range(int(seconds / DT)):
         t = i * DT
+        meas["joint_new"] = 1 if read(i) else 0
         meas["joint_angle_meas"][0, 0] = LSB * math.floor(angle(t - 3e-4) / LSB + 0.5)
         look_ahead(p, s[0], meas[0], np.array([camera(t), 0.0, 0.0]), DT)
         if torque is not None:
             remember_through(s[0], np.array([torque(t), 0.0, 0.0]))
         rows.append([s[0]["angle"][0], s[0]["rate"][0], s[0]["accel"][0]])
     return np.array(rows), s
+
+
+@pytest.mark.parametrize("missing", [{1}, {1, 3}, {2, 3}, {1, 2, 3}])
+def test_readings_that_come_now_and_then_do_not_swing_it_up(params: np.ndarray, missing: set[int]) -> None:
+    """Of four ticks those in ``missing`` bring no reading, again and again: half speed, or a line that loses frames."""
+    p = params[0]["allocation"]["ahead"]
+    w = 2 * math.pi * 4.0
+    rows, _ = drive(p, lambda t: 0.02 * math.sin(w * t), read=lambda i: i % 4 not in missing)
+    t = np.arange(len(rows)) * DT + float(p["horizon_s"])
+    assert np.abs(rows[1000:, 1] - 0.02 * w * np.cos(w * t)[1000:]).max() < 0.02 * w  # less than not knowing it
 
 
 def test_buffeting_is_predicted_to_the_torques_moment(params: np.ndarray) -> None:

@@ -22,8 +22,9 @@ DT = 0.001
 class Bench:
     """A supervisor fed by hand: everything is well until a test spoils it."""
 
-    def __init__(self):
-        self.p = pack_params(load_rig("torque").config)[0]["supervisor"]
+    def __init__(self, rig="torque"):
+        config = load_rig(rig).config
+        self.p, self.dt_s = pack_params(config)[0]["supervisor"], 1.0 / config.loop_rate_hz
         self.s = np.zeros(1, SUPERVISOR_STATE)[0]
         self.sense, self.meas, self.nav = (np.zeros(1, d)[0] for d in (SENSE, MEAS, NAV))
         self.arbiter, self.health = (np.zeros(1, d)[0] for d in (ARBITER_STATE, HEALTH))
@@ -40,8 +41,8 @@ class Bench:
         for name in ("want_arm", "want_disarm", "want_ack", "want_stop"):
             self.arbiter[name] = wants.get(name[5:], 0)
         for _ in range(n):
-            self.sense["t_ns"] += MS
-            supervise_state(self.p, self.s, self.sense, self.meas, self.nav, self.arbiter, DT, self.health)
+            self.sense["t_ns"] += round(1e9 * self.dt_s)
+            supervise_state(self.p, self.s, self.sense, self.meas, self.nav, self.arbiter, self.dt_s, self.health)
             self.control["torque_lim"] = self.torque
             self.limits = supervise_command(
                 self.p, self.s, self.sense, self.meas, self.nav, self.control, self.push, self.explained,
@@ -304,6 +305,36 @@ def test_samples_that_stay_late_are_no_measurement(bench, age_ms, arrives, fault
     assert bench.s["fault"] == fault
     bench.tick(40)
     assert bench.s["fault"] == (fault or (Code.IMU_LATE if age_ms > 5 else 0))
+
+
+@pytest.mark.parametrize(("late", "of", "fault"), [(1, 4, 0), (2, 4, Code.MOTOR_LATE), (4, 4, Code.MOTOR_LATE)])
+def test_rates_are_not_made_from_readings_that_are_old_again_and_again(late, of, fault):
+    """Not for a gap that motor_safe_ms allows, and not on torque, where the gyro closes the loop."""
+    for rig in ("simplefoc", "torque"):
+        bench = Bench(rig)
+        bench.armed().tick(600)
+        bench.meas["joint_age_ns"][1] = 0.9 * bench.p["joint_safe_ns"]
+        bench.tick(9)
+        assert bench.s["arm"] == Arm.ARMED
+        for n in range(400):
+            bench.meas["joint_age_ns"][1] = 15 * MS if n % of < late else 4 * MS
+            bench.tick()
+        assert bench.s["fault"] == (fault if rig == "simplefoc" else 0)
+
+
+def test_a_board_is_frozen_when_all_its_joints_are_while_the_camera_is_turned():
+    bench = Bench("sbgc")
+    bench.armed().tick(100)
+    bench.meas["joint_new"] = 1
+    bench.rates["rate"][1] = 0.05
+    for n in range(40):  # one joint moves: it measures
+        bench.meas["joint_angle_meas"][1] = 1e-3 * n
+        bench.tick()
+    bench.tick(17)
+    assert bench.s["arm"] == Arm.ARMED  # the same rate all along: nothing to be seen by
+    bench.rates["rate"][1] = 0.2
+    bench.tick(20)
+    assert bench.s["fault"] == Code.MOTOR_FROZEN
 
 
 def test_a_controller_that_repeats_itself_while_its_torque_moves(bench):

@@ -1,7 +1,7 @@
 """The operator's radio (SBUS, CRSF): its channels become typed commands in the inbox, as any other client's are.
 
 It runs beside the loop, never in it. Sticks ask for rates that end after 100 ms by themselves; at failsafe, silence or
-an unplugged receiver they are zero at once. What was lost acts again only after the sticks were seen in their middle
+an unplugged receiver they end at once. What was lost acts again only after the sticks were seen in their middle
 and the arming switch down: by the operator's hand, not by the link coming back. What stops (the stop switch up, the
 arming switch put down) acts as soon as it is seen, also when it was thrown while the link was gone.
 """

@@ -56,6 +56,10 @@ class World:
         self._row = np.zeros(1, TRUTH)
         self.loops: list[Any] = []  # what runs on the plant at a cycle of its own: next_ns, service(), follows
 
+    def publish_from(self, t_ns: int) -> None:
+        """Truth at t_ns and every period from there, so that it falls on the host's ticks."""
+        self._next_truth_ns = t_ns
+
     def advance(self, t_ns: int) -> None:
         """Bring the plant to the last substep not after t_ns."""
         while self.publish is not None and self._next_truth_ns <= t_ns:

@@ -52,6 +52,7 @@ class BreakableRig(MemoryRig):
             return HardwareRig(config, ports, lambda path, baud: connect(Path(path).name, baud), clock, mend)
 
         super().open(info, hardware)
+        self.world.publish_from(self._next_ns + self.dt_ns)
 
     def _world(self, period_ns: int) -> World:
         return World(self.plant, MS, self._keep, driven_by(self.config))

@@ -18,6 +18,7 @@ from hil_tests.table import cases
 DOC = Path(__file__).resolve().parents[1] / "docs" / "fault-matrix.md"
 KEYS = ("case", "kind", "outcome", "passed", "detect_ms", "safe_ms", "max_joint_rate_deg_s", "excursion_deg", "rearmed",
         "log_has_cause", "sentence")  # fmt: skip
+KEPT = "## Endurance"  # the rest of the page is written by hand
 BAR = 30
 
 
@@ -102,7 +103,9 @@ def main(argv: list[str] | None = None) -> int:
     results = run_all(kinds, wanted, lambda text: print(text, flush=True))
     Path(args.out).write_text(json.dumps([{key: r[key] for key in KEYS} for r in results], indent=1) + "\n")
     if args.doc:
-        Path(args.doc).write_text(document(results))
+        page = Path(args.doc)
+        _, kept, endurance = (page.read_text() if page.exists() else "").partition(KEPT)
+        page.write_text(document(results) + ("\n" + kept + endurance if kept else ""))
     failed = [r for r in results if not r["passed"]]
     print(f"{len(results) - len(failed)} of {len(results)} passed; {args.out} written")
     for r in failed:

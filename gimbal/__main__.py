@@ -145,9 +145,11 @@ def _add_vision(commands: argparse._SubParsersAction) -> None:
         "vision",
         "follow the subject in a camera's frames and send its bearings to the daemon; extra 'vision'",
         "  gimbal vision /dev/video0 --rig torque_camera --latency-ms 60\n"
-        "  gimbal vision pass.mp4 --rig torque_camera --box 0.5 0.5 0.1 --json pass.json\n",
+        "  gimbal vision pass.mp4 --rig torque_camera --box 0.5 0.5 0.1 --json pass.json\n"
+        "  gimbal vision emulated --rig torque_camera   # beside `gimbal run --emulate`\n",
     )
-    p.add_argument("source", help="a camera (/dev/video0, or its number) or a video file")
+    p.add_argument("source", help="a camera (/dev/video0, or its number), a video file, or 'emulated': what the "
+                                  "simulated rig of a running `gimbal run --emulate` sees, drawn live")  # fmt: skip
     p.add_argument("--rig", required=True, help="a path, or a name in configs/rigs/: its lens, and whose daemon to ask")
     p.add_argument(
         "--to", metavar="udp://HOST:PORT", help="where to send (default: the rig's vision device, on this host)"

@@ -198,6 +198,8 @@ TARGET = _record(
     ("seen", "u1"),  # the camera has had the subject on this track
     ("zoom_mm", "f8"),  # advised focal length, 0 = none
     ("focus_m", "f8"),  # advised focus distance, 0 = none
+    ("beacon_late_s", "f8"),  # how much later than stamped the beacon is, beyond what the camera is: estimated
+    ("beacon_late_std_s", "f8"),
 )
 
 GOAL = _record(

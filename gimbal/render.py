@@ -168,13 +168,8 @@ class Renderer:
         return Shot((total / len(q_NC)).astype(np.uint8), t_ns, open_us, float(share[0]), float(share[1]))
 
 
-def flyer_axes(target_N: np.ndarray, k: int, rate_hz: float) -> np.ndarray:
-    """Forward, side, up of a wing on the path target_N (n, 3) at row k: along its velocity, banked by its lift."""
-    h = max(1, min(round(0.25 * rate_hz), (len(target_N) - 1) // 2))
-    k = min(max(k, h), len(target_N) - 1 - h)
-    before, here, after = target_N[k - h], target_N[k], target_N[k + h]
-    velocity = (after - before) * rate_hz / (2 * h)
-    lift = (after - 2 * here + before) * (rate_hz / h) ** 2 - [0.0, 0.0, 9.81]
+def wing_axes(velocity: np.ndarray, lift: np.ndarray) -> np.ndarray:
+    """Forward, side, up (3, 3) of a wing along its velocity (m/s, N), banked by its lift (m/s², N)."""
     speed = float(np.linalg.norm(velocity))
     forward = velocity / speed if speed > 1.0 else np.array([1.0, 0.0, 0.0])
     up = lift - (lift @ forward) * forward
@@ -182,6 +177,16 @@ def flyer_axes(target_N: np.ndarray, k: int, rate_hz: float) -> np.ndarray:
         up = np.array([0.0, 0.0, -1.0])
     up /= np.linalg.norm(up)
     return np.stack([forward, np.cross(forward, -up), up])
+
+
+def flyer_axes(target_N: np.ndarray, k: int, rate_hz: float) -> np.ndarray:
+    """The same on the path target_N (n, 3) at row k."""
+    h = max(1, min(round(0.25 * rate_hz), (len(target_N) - 1) // 2))
+    k = min(max(k, h), len(target_N) - 1 - h)
+    before, here, after = target_N[k - h], target_N[k], target_N[k + h]
+    return wing_axes(
+        (after - before) * rate_hz / (2 * h), (after - 2 * here + before) * (rate_hz / h) ** 2 - [0, 0, 9.81]
+    )
 
 
 def shots(h: np.ndarray, camera: Camera, *, width_px: int = 960, seed: int = 1, start_s: float = 0.0) -> Iterator[Shot]:

@@ -26,7 +26,7 @@ from gimbal.targeting.track_records import default_params as tracker_params
 from gimbal.units import DEG, G0, MS
 
 NEVER_TICKS = 1 << 30
-
+STOP_CLEAR_DEG = 5.0  # framing keeps joints so far from where their soft stops begin
 HOLD_PHASE, HOLD_DAMPING = 0.03, 0.7  # rad of phase that the delay takes at the hold's bandwidth; damping ratio
 IDENTITY = [1.0, 0.0, 0.0, 0.0, 0.0]
 
@@ -132,10 +132,14 @@ def _pack_targeting(p: np.void, rig: Rig, order: np.ndarray) -> None:
     p["arbiter"]["stick"] = targeting.stick_deg_s * DEG
     p["arbiter"]["expo"] = targeting.stick_expo
     modes, camera = p["modes"], rig.camera
-    modes["damping_track"], modes["accel_share"] = 0.5, 0.2
+    modes["damping_track"], modes["swerve_err"], modes["swerve_rate"] = 0.5, 0.024, 0.049
     modes["slew_rate"] = targeting.slew_deg_s * DEG
     modes["framing"]["max_spin"] = 0.6 * limits.max_rate_deg_s * DEG
     modes["framing"]["max_spin_accel"] = 0.3 * limits.max_accel_deg_s2 * DEG
+    modes["stops"]["roll"] = _free(rig, "roll", math.acos(limits.singularity_cos) - 2.0 * DEG)
+    modes["stops"]["pitch"] = _free(rig, "pitch", math.pi)
+    modes["stops"]["max_spin"] = modes["framing"]["max_spin"]
+    modes["stops"]["max_spin_accel"] = limits.max_accel_deg_s2 * DEG
     modes["follow_window"] = [w * DEG for w in targeting.follow_window_deg]
     modes["follow_s"] = targeting.follow_s
     modes["lead_room"] = math.atan(targeting.lead_room * camera.sensor_mm[0] / camera.focal_mm)
@@ -149,6 +153,15 @@ def _pack_targeting(p: np.void, rig: Rig, order: np.ndarray) -> None:
     p["profile"]["max_rate"] = limits.max_rate_deg_s * DEG
     p["profile"]["max_accel"] = limits.max_accel_deg_s2 * DEG
     p["profile"]["max_jerk"] = limits.max_jerk_deg_s3 * DEG
+
+
+def _free(rig: Rig, axis: str, most: float) -> float:
+    """How far (rad, either way) framing may take a joint: clear of its soft stop, and no further than ``most``."""
+    joint = getattr(rig.joints, axis)
+    if joint.continuous:
+        return most
+    clear = min(-joint.min_deg, joint.max_deg) - joint.soft_stop_deg - STOP_CLEAR_DEG
+    return min(max(clear, 0.0) * DEG, most)
 
 
 def _pack_loops(p: np.void, rig: Rig) -> None:

@@ -267,7 +267,7 @@ class Targeting(Section):
     framing_right_deg: Annotated[float, Field(ge=-45, le=45)] = 0.0  # subject this far right of the centre
     framing_down_deg: Annotated[float, Field(ge=-45, le=45)] = 0.0
     bandwidth_hand_hz: Annotated[float, Field(gt=0, le=20)] = 2.5  # how hard the setpoint pursues the operator
-    bandwidth_track_hz: Annotated[float, Field(gt=0, le=20)] = 0.72  # and a goal made of fixes and boxes, 20 m away
+    bandwidth_track_hz: Annotated[float, Field(gt=0, le=20)] = 0.57  # and a goal made of fixes and boxes, 20 m away
     lead_room: Annotated[float, Field(ge=0, le=0.45)] = (
         0.0  # share of the picture's width ahead of the subject; 1/6: thirds
     )

@@ -37,6 +37,7 @@ from gimbal.records import Mode, TargetSource, TargetStatus
 from gimbal.targeting.framing import FRAMING_PARAMS, FRAMING_STATE, banked, frame_goal, framing_start, framing_turn
 from gimbal.targeting.path import PATH_STATE, path_begin, path_first, path_goal, path_record, path_start, path_turn
 from gimbal.targeting.slew import SLEW_STATE, angles_of, apart, slew, slew_start
+from gimbal.targeting.stops import STOPS_PARAMS, STOPS_STATE, yield_to_stops
 
 NEAR_M, FARTHEST = 20.0, 4.0  # m, times: the range at which bandwidth_track holds, and up to which it grows
 FAR, FAR_TRACK = 0.06, 0.35  # rad off the camera's direction: a point, a subject so far is panned to
@@ -56,9 +57,11 @@ MODES_PARAMS = np.dtype(
         ("bandwidth_hand", "f8"),  # rad/s, profile pursuit for attitude goals
         ("bandwidth_track", "f8"),  # rad/s, for goals made of fixes, at NEAR_M
         ("damping_track", "f8"),  # 1 = no overshoot; less follows a swerve sooner at the same noise
-        ("accel_share", "f8"),  # of the line of sight's acceleration that is fed forward: most of it is noise
+        ("swerve_err", "f8"),  # rad, rad/s at NEAR_M: off by so much for a while, the subject has swerved
+        ("swerve_rate", "f8"),
         ("slew_rate", "f8"),  # rad/s, on the way to a point or a path's beginning
         ("framing", FRAMING_PARAMS),
+        ("stops", STOPS_PARAMS),
     ],
     align=True,
 )
@@ -77,6 +80,7 @@ MODES_STATE = np.dtype(
         ("path", PATH_STATE),
         ("framing", FRAMING_STATE),
         ("slew", SLEW_STATE),
+        ("stops", STOPS_STATE),
     ],
     align=True,
 )
@@ -199,6 +203,16 @@ def _lean(p, s, nav, dt_s):
 
 
 @kernel
+def _yield(p, s, nav, q, rate, dt_s):
+    """The goal, leaned as far as the joints ask for."""
+    q_NB, omega_B = load4(nav["q_NB_est"]), load3(nav["omega_NB_B_est"])
+    lean, lean_rate = yield_to_stops(p["stops"], p["order"], s["stops"], q_NB, omega_B, q, rate, dt_s)
+    if lean == 0.0 and lean_rate == 0.0:
+        return q, rate
+    return banked(q, rate, lean, lean_rate)
+
+
+@kernel
 def _pan_to(s, u, rate_N, max_rate, dt_s):
     """On the way to direction u, which turns at rate_N: the goal, horizon level."""
     later = add3(u, scale3(cross3(rate_N, u), dt_s))
@@ -236,9 +250,9 @@ def _path_goal(p, s, q_now, dt_s):
 
 @kernel
 def _track_goal(p, s, arbiter, nav, target, q_now, lead, dt_s):
-    """The subject, framed; from afar the camera pans and tilts there. The line of sight's acceleration is fed in two
-    parts: what the geometry of the pass alone makes is known well, the subject's own is mostly noise."""
-    los, los_rate, acc = load3(target["los_N"]), load3(target["los_rate_N"]), load3(target["los_acc_N"])
+    """The subject, framed; from afar the camera pans and tilts there. Of the line of sight's acceleration only what the
+    geometry of the pass makes is fed forward: it is known well, the subject's own is mostly noise."""
+    los, los_rate = load3(target["los_N"]), load3(target["los_rate_N"])
     away = apart(los, q_rotate(q_now, (1.0, 0.0, 0.0)))
     if s["slew"]["arrived"] != 0 and away > FAR_TRACK:
         slew_start(s["slew"], q_now)
@@ -247,13 +261,13 @@ def _track_goal(p, s, arbiter, nav, target, q_now, lead, dt_s):
     if s["slew"]["arrived"] == 0:
         return _pan_to(s, los, los_rate, p["framing"]["max_spin"], dt_s)
     closing = dot3(los, sub3(load3(target["vel_N"]), load3(nav["vel_N_est"])))
-    passing = scale3(los_rate, -2.0 * (1.0 - p["accel_share"]) * closing / max(target["range_m"], 1.0))
+    passing = scale3(los_rate, -2.0 * closing / max(target["range_m"], 1.0))
     return frame_goal(
         p["framing"],
         s["framing"],
         los,
         los_rate,
-        add3(passing, scale3(acc, p["accel_share"])),
+        passing,
         p["framing_right"] + arbiter["trim"][0] + lead,
         p["framing_down"] + arbiter["trim"][1],
         dt_s,
@@ -272,6 +286,7 @@ def choose_goal(p, s, arbiter, nav, target, q_now, stick_C, dt_s, goal):
         _hold(s, q_now)
         _start_follow(s, nav, q_now)
         path_start(s["path"], arbiter["path_speed"])
+        s["stops"]["lean"] = s["stops"]["rate"] = 0.0
         framing_start(s["framing"], q_mul(q_now, q_axis(0, -s["lean"])))
         slew_start(s["slew"], q_now)
         if mode == Mode.TRACK and apart(load3(target["los_N"]), q_rotate(q_now, (1.0, 0.0, 0.0))) < FAR_TRACK:
@@ -310,6 +325,8 @@ def choose_goal(p, s, arbiter, nav, target, q_now, stick_C, dt_s, goal):
             rate = stick_C
             _operator_rate(s, rate, dt_s)
         q = load4(s["q_hold"])
+    if mode == Mode.TRACK or mode == Mode.POINT or mode == Mode.FOLLOW:
+        q, rate = _yield(p, s, nav, q, rate, dt_s)
     store4(goal["q_NC_goal"], q)
     store3(goal["rate_goal_C"], rate)
     store3(goal["accel_goal_C"], accel)
@@ -317,10 +334,11 @@ def choose_goal(p, s, arbiter, nav, target, q_now, stick_C, dt_s, goal):
 
 @kernel
 def pursuit(p, mode, range_m):
-    """How hard the profile pursues this mode's goal, rad/s, and how well damped.
+    """How hard the profile pursues this mode's goal, rad/s, its damping, and what it takes for a swerve (rad, rad/s).
 
     What is noise in metres is less of an angle from afar: there the setpoint follows harder at the same twitching.
     """
-    if mode == Mode.TRACK:
-        return p["bandwidth_track"] * math.sqrt(min(max(range_m / NEAR_M, 1.0), FARTHEST)), p["damping_track"]
-    return p["bandwidth_hand"], 1.0
+    if mode != Mode.TRACK:
+        return p["bandwidth_hand"], 1.0, 0.0, 0.0
+    far = min(max(range_m / NEAR_M, 1.0), FARTHEST)
+    return p["bandwidth_track"] * math.sqrt(far), p["damping_track"], p["swerve_err"] / far, p["swerve_rate"] / far

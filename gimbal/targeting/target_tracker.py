@@ -69,7 +69,7 @@ def predict_packed(params, state, t, out):
         for i in range(9):
             for j in range(9):
                 o["cov_N"][i, j] = math.nan
-        o["age_s"] = math.nan
+        o["age_s"] = o["late_s"] = o["late_std_s"] = math.nan
         o["status"] = 0
         return
     predict(p, f, t - s["epoch_s"], o, 9)
@@ -78,7 +78,8 @@ def predict_packed(params, state, t, out):
 
 class Prediction:
     """Where the subject is. ``pos_N`` m, ``vel_N`` m/s, ``acc_N`` m/s² (3,); ``cov_N`` (9, 9) of the three;
-    ``age_s`` of the newest measurement used; ``status`` a :class:`gimbal.records.TargetStatus`."""
+    ``age_s`` of the newest measurement used; ``late_s``, ``late_std_s``: how much later than stamped the fixes are,
+    beyond what the bearings are, as estimated; ``status`` a :class:`gimbal.records.TargetStatus`."""
 
     __slots__ = ("_out",)
 
@@ -104,6 +105,14 @@ class Prediction:
     @property
     def age_s(self) -> float:
         return float(self._out["age_s"][0])
+
+    @property
+    def late_s(self) -> float:
+        return float(self._out["late_s"][0])
+
+    @property
+    def late_std_s(self) -> float:
+        return float(self._out["late_std_s"][0])
 
     @property
     def status(self) -> TargetStatus:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from gimbal.kernels.build import kernel
 from gimbal.targeting.track_motion import memory, noise_shape, propagate_mean, singer
 
@@ -26,6 +28,8 @@ def predict(p, f, t, out, rows):
         out["acc_N"][i] = x[6 + i]
     predict_covariance(p, f, max(dt, 0.0), out, rows)
     out["age_s"] = t - f["use_t"]
+    out["late_s"] = x[15] if n > 12 else 0.0
+    out["late_std_s"] = math.sqrt(max(f["P"][15, 15], 0.0)) if n > 12 else p["delay_std_s"]
 
 
 @kernel

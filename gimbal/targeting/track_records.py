@@ -118,6 +118,8 @@ PREDICTION = np.dtype(
         ("cov_N", "f8", (9, 9)),
         ("age_s", "f8"),
         ("status", "i8"),
+        ("late_s", "f8"),  # state d
+        ("late_std_s", "f8"),
         ("x", "f8", N_X),
         ("half", "f8", (9, N_X)),
     ],

@@ -253,6 +253,7 @@ def write_target(p, s, nav, q_NC, nav_t, t_act, t_act_ns, target):
     doubt(p, s, nav, target)
     target["t_ns"] = t_act_ns
     target["age_s"] = age
+    target["beacon_late_s"], target["beacon_late_std_s"] = o["late_s"], o["late_std_s"]
     target["source"] = source_of(p, s, t_act)
     target["seen"] = 1 if s["served"]["n"] > 12 else 0
     target["status"] = LOST if age > p["lost_s"] else (COASTING if age > p["coast_s"] else TRACKING)

@@ -11,44 +11,23 @@ import json
 import math
 import socket
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from firmware_bridge import registry
 from gimbal.config.load import load_rig
-from gimbal.config.schema import Camera, Rig
+from gimbal.config.schema import Rig
 from gimbal.errors import UsageError
-from gimbal.metrics import axes_N
 from gimbal.output import check_writable, write_json
-from gimbal.records import TargetStatus
-from gimbal.vision.follow import BOX_M, Follower, Found, Sight
+from gimbal.vision.emulated import emulated
+from gimbal.vision.eye import Eye
+from gimbal.vision.follow import Found
 from gimbal.vision.frames import Frame, frames
 
 DEFAULT_TO = "udp://127.0.0.1:5602"
 MOST_LATE_MS, MOST_OPEN_US = 10_000.0, 1e6
-
-
-def sight_of(row: np.void, t_ns: int, camera: Camera, width: int, height: int) -> Sight | None:
-    """Where a TICK row says the subject is in a picture (px) exposed at t_ns; None: it does not, or not in front."""
-    target, nav = row["target"], row["nav"]
-    if target["status"] not in (TargetStatus.TRACKING, TargetStatus.COASTING) or not nav["heading_valid"]:
-        return None
-    dt_s = (t_ns - int(target["t_ns"])) * 1e-9
-    los = target["los_N"] + dt_s * np.cross(target["los_rate_N"], target["los_N"])
-    turned = (t_ns - int(nav["t_ns"])) * 1e-9
-    axes = [axis[0] for axis in axes_N(row["nav"]["q_NC_est"][None])]
-    ahead, right, down = (float(los @ axis) for axis in axes)
-    w = nav["omega_NC_C_est"]
-    ahead, right, down = (
-        np.array([ahead, right, down]) - turned * np.cross(w, [ahead, right, down])
-    ).tolist()  # the camera turned since
-    if ahead < 0.2:
-        return None
-    focal = width * camera.focal_mm / camera.sensor_mm[0]
-    x, y = 0.5 * width + focal * right / ahead, 0.5 * height + focal * down / ahead
-    side = BOX_M / max(float(target["range_m"]), 3.0) * focal
-    return Sight(x, y, min(float(target["los_std"]), 0.2) * focal, min(max(side, 12.0), 0.6 * height))
 
 
 def bearing(frame: Frame, found: Found, seq: int) -> bytes:
@@ -114,6 +93,12 @@ def _place(to: str) -> tuple[str, int]:
     return host or "127.0.0.1", int(port)
 
 
+def _frames(args: argparse.Namespace, rig: Rig) -> Iterator[Frame]:
+    if args.source == "emulated":
+        return emulated(rig)
+    return frames(args.source, latency_ms=args.latency_ms, exposure_us=args.exposure_us)
+
+
 def vision_command(args: argparse.Namespace) -> int:
     """Entry of `gimbal vision`. 0 when the source has ended."""
     rig = load_rig(args.rig).config
@@ -130,24 +115,21 @@ def vision_command(args: argparse.Namespace) -> int:
             raise UsageError(
                 f"Nothing says where to look: {error} Start `gimbal run`, or give --box X Y SIDE."
             ) from error
-    follower, seq, followed, started = Follower(), 0, 0, time.monotonic()
+    eye, seq, followed, started = Eye(rig.camera), 0, 0, time.monotonic()
     out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        for frame in frames(args.source, latency_ms=args.latency_ms, exposure_us=args.exposure_us):
-            height, width = frame.image.shape[:2]
+        for frame in _frames(args, rig):
             first = _box(args.box, frame) if seq == 0 else None
             if first is not None:
-                follower.begin(frame.image, *first)
-            row = predictor.row() if predictor is not None else None
-            middle_ns = frame.t_ns + round(500 * frame.exposure_us)
-            sight = None if row is None else sight_of(row, middle_ns, rig.camera, width, height)
-            found = follower.step(frame.image, sight)
+                eye.follower.begin(frame.image, *first)
+            found = eye.step(frame, predictor.row() if predictor is not None else None)
             followed += found.tracking
             out.sendto(bearing(frame, found, seq), (host, port))
             seq += 1
     finally:
         out.close()
     rate = seq / max(time.monotonic() - started, 1e-9)
-    print(f"{seq} frames, subject followed in {followed}, {rate:.0f} frames/s")
-    write_json(args.json, {"rig": rig.name, "frames": seq, "followed": followed, "frames_s": rate})
+    print(f"{seq} frames, subject followed in {followed}, {eye.refused} times something else; {rate:.0f} frames/s")
+    result = {"rig": rig.name, "frames": seq, "followed": followed, "refused": eye.refused, "frames_s": rate}
+    write_json(args.json, result)
     return 0

@@ -19,6 +19,7 @@ PATCH = 32  # px, side of the patch whose look is remembered
 WINDOW = 5.0  # times the box: side of the window
 LOST_BELOW, FOUND_ABOVE = 0.25, 0.35  # confidence
 LOST_FRAMES = 4  # doubtful frames in a row after which it is searched anew
+CHOICES = 3  # places tried in turn
 LEARN = 0.06  # share of a sure frame in the remembered look
 OFFSET_GAIN = 0.5
 BOX_M = 1.7  # a pilot and what hangs on them
@@ -57,6 +58,12 @@ class Follower:
         self.csrt: Any = None
         self.last: tuple[float, float] | None = None  # where it was, px
         self.doubts = 0
+        self.refused = 0  # places in a row that were not the subject
+
+    def refuse(self) -> None:
+        """What is followed is not the subject: look again, at the next most striking place."""
+        self.csrt, self.last = None, None
+        self.refused = (self.refused + 1) % CHOICES
 
     def begin(self, image: np.ndarray, x: float, y: float, side: float) -> None:
         """Take what is at x, y (px) in a square of ``side`` px as the subject."""
@@ -86,7 +93,12 @@ class Follower:
         ys, xs = np.mgrid[0 : away.shape[0], 0 : away.shape[1]] / scale - half
         away *= np.exp(-0.5 * (xs * xs + ys * ys) / (max(sight.std, 0.35 * sight.side) ** 2))
         v, u = np.unravel_index(int(np.argmax(away)), away.shape)
-        if away[v, u] < 0.8:
+        best = away[v, u]
+        for _ in range(self.refused):  # these were tried
+            away = np.where(np.hypot(xs - xs[v, u], ys - ys[v, u]) < sight.side, 0.0, away)
+            v, u = np.unravel_index(int(np.argmax(away)), away.shape)
+        if away[v, u] < max(0.8, 0.3 * best):
+            self.refused = 0
             return False
         close = np.hypot(xs - xs[v, u], ys - ys[v, u]) < 0.6 * sight.side  # its middle, not its most striking part
         weight = np.where(close, np.maximum(away - 0.5 * away[v, u], 0.0), 0.0)

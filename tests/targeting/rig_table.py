@@ -1,11 +1,13 @@
 """The whole rig on recorded flights: shaking carrier, estimated attitude, beacon and camera, per distance.
 
-``python -m tests.targeting.rig_table [--tracks FILE ...] [--metres 20 40 60] [--no-camera] [--plot curve.png]``
+``python -m tests.targeting.rig_table [--tracks FILE ...] [--metres 20 40 60] [--no-camera] [--wrong]
+[--bandwidths 0.4 0.57 0.8 --plot curve.png]``
 
 A row is speedflight's carrier behind one flight; figures over all flights of a distance are RMS, for p95 and time in
 frame the worst too. ``added``: where control wants the camera (its true attitude and the error that control sees)
 against the level attitude on the true line of sight, that is the camera's motion less what stabilisation leaves;
 ``camera``: the true camera against the same; ``shake``: the camera against where control wants it.
+``level``: ``added`` where the subject is less than 60 degrees below the horizon.
 Rotation vectors, high-passed forward and backward (Butterworth, 4th order), first 5 s and last 1 s left out.
 """
 
@@ -26,14 +28,15 @@ from gimbal.rig.plant import PlantRig
 TRACKS = Path(__file__).resolve().parents[2] / "../shared/data/tracks"
 RATE_HZ = 1000.0
 USE = slice(5000, -1000)
+STEEP_DEG = 60.0  # below the horizon: there the level reference itself spins
 
 
-def above(q_from: np.ndarray, q_to: np.ndarray, corner_hz: float) -> float:
-    """RMS (µrad) of the rotation from q_from to q_to (n, 4) above corner_hz."""
+def above(q_from: np.ndarray, q_to: np.ndarray, corner_hz: float, where: np.ndarray | slice = slice(None)) -> float:
+    """RMS (µrad) of the rotation from q_from to q_to (n, 4) above corner_hz, in the rows ``where`` of USE."""
     from scipy.signal import butter, sosfiltfilt
 
     sos = butter(4, corner_hz, "highpass", fs=RATE_HZ, output="sos")
-    x = sosfiltfilt(sos, rotation_vector(q_mul(q_from * [1, -1, -1, -1], q_to)), axis=0)[USE]
+    x = sosfiltfilt(sos, rotation_vector(q_mul(q_from * [1, -1, -1, -1], q_to)), axis=0)[USE][where]
     return 1e6 * float(np.sqrt(np.mean(np.sum(x * x, axis=1))))
 
 
@@ -43,7 +46,31 @@ def exp(phi: np.ndarray) -> np.ndarray:
     return np.hstack([np.cos(angle / 2), 0.5 * np.sinc(angle / (2 * np.pi)) * phi])
 
 
-def fly(track: Path, metres: float, *, camera: bool = True, bandwidth_hz: float | None = None, seconds: float = 60.0):
+class Wrong:
+    """A rig whose beacon and boxes are stamped ``late_s`` too late; a share of its boxes is anywhere in the frame."""
+
+    def __init__(self, rig: PlantRig, late_s: float, false_share: float, half: tuple[float, float]) -> None:
+        self.rig, self.late_ns, self.share, self.half = rig, round(1e9 * late_s), false_share, half
+        self.rng = np.random.default_rng(1)
+
+    def read(self, sense: np.ndarray) -> int:
+        status = self.rig.read(sense)
+        if sense["beacon_valid"][0]:
+            sense["beacon_t_ns"] += self.late_ns
+        if sense["bearing_valid"][0]:
+            sense["bearing_t_ns"] += self.late_ns
+            if self.rng.random() < self.share:
+                sense["bearing_xy"] = self.rng.uniform(-1.0, 1.0, 2) * self.half
+        return status
+
+    def __getattr__(self, name: str):
+        return getattr(self.rig, name)
+
+
+def fly(
+    track: Path, metres: float, *, camera: bool = True, bandwidth_hz: float | None = None, seconds: float = 60.0,
+    wrong: bool = False,
+):  # fmt: skip
     """One flight: its HISTORY rows and the keys of the run."""
     loaded = load_rig("torque")
     rig = loaded.config
@@ -54,6 +81,8 @@ def fly(track: Path, metres: float, *, camera: bool = True, bandwidth_hz: float 
     target = Track(kind="track", file=str(track), distance_m=metres)
     scenario = load_scenario("speedflight_track").config.model_copy(update={"target": target, "box": camera})
     plant = PlantRig(rig, scenario, seconds=seconds)
+    if wrong:
+        plant = Wrong(plant, 0.06, 0.05, tuple(0.5 * x / rig.camera.focal_mm for x in rig.camera.sensor_mm))
     kept: list[np.ndarray] = []
     result = run_lockstep(plant, Loaded(rig, loaded.text, loaded.path, loaded.hash), seconds, mode="track", keep=kept)
     return kept[0], result
@@ -67,6 +96,8 @@ def figures(h: np.ndarray, result: dict) -> dict[str, float]:
     boresight = np.sum(axes_N(h["q_true"])[0] * los, axis=1) / np.linalg.norm(los, axis=1)
     out["frame10"] = float(np.mean(boresight[USE] > math.cos(math.radians(10.0))))
     asked = q_mul(h["q_true"], exp(h["attitude_err_C"]))
+    low = los[USE][:, 2] < math.sin(math.radians(STEEP_DEG)) * np.linalg.norm(los[USE], axis=1)
+    out["level2"] = above(ref, asked, 2, low)
     for corner in (2, 10):
         out[f"added{corner}"] = above(ref, asked, corner)
         out[f"camera{corner}"] = above(ref, h["q_true"], corner)
@@ -81,6 +112,7 @@ def total(rows: list[dict[str, float]]) -> dict[str, float]:
 def line(label: str, r: dict[str, float]) -> str:
     parts = f"{100 * r['frame10']:6.1f} % {r['rms']:6.2f} {r['p95']:6.2f}"
     parts += "".join(f" {r[f'{k}2']:7.0f} {r[f'{k}10']:6.1f}" for k in ("added", "camera", "shake"))
+    parts += f" {r['level2']:7.0f}"
     return f"{label:28s} {parts}" + ("  FAULT" if r["faults"] else "")
 
 
@@ -112,18 +144,20 @@ def main() -> None:
     parser.add_argument("--tracks", nargs="*", default=sorted(str(p) for p in TRACKS.glob("*_canopy.npz")))
     parser.add_argument("--metres", nargs="*", type=float, default=[20.0, 40.0, 60.0])
     parser.add_argument("--no-camera", action="store_true", help="beacon alone")
+    parser.add_argument("--wrong", action="store_true", help="both delays 60 ms longer than stamped, 5 %% false boxes")
     parser.add_argument("--bandwidths", nargs="*", type=float, default=[None], help="of the setpoint, Hz")
     parser.add_argument("--plot", help="draw the trade-off over the bandwidths")
     parser.add_argument("--brief", action="store_true", help="only the totals")
     args = parser.parse_args()
     print(f"{'':28s} {'10 deg':>8s} {'rms':>6s} {'p95':>6s}" + "".join(
-        f" {k + '>2':>7s} {'>10':>6s}" for k in ("added", "camera", "shake")))  # fmt: skip
+        f" {k + '>2':>7s} {'>10':>6s}" for k in ("added", "camera", "shake")) + "  level>2")  # fmt: skip
     curve: dict[float, list[tuple[float, dict[str, float]]]] = {}
     for metres in args.metres:
         for bandwidth in args.bandwidths:
             rows = []
             for track in args.tracks:
-                h, result = fly(Path(track), metres, camera=not args.no_camera, bandwidth_hz=bandwidth)
+                h, result = fly(Path(track), metres, camera=not args.no_camera, bandwidth_hz=bandwidth,
+                                wrong=args.wrong)  # fmt: skip
                 rows.append(figures(h, result))
                 if not args.brief:
                     print(line(f"{metres:g} m {Path(track).stem[-22:]}", rows[-1]), flush=True)

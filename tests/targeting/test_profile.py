@@ -20,14 +20,15 @@ def p():
     return p[0]
 
 
-def follow(p, goal_at, seconds, bandwidth=15.0, start=LEVEL, damping=1.0, accel_at=lambda t: (0.0, 0.0, 0.0)):
+def follow(p, goal_at, seconds, bandwidth=15.0, start=LEVEL, damping=1.0, accel_at=lambda t: (0.0, 0.0, 0.0),
+           swerve=(0.0, 0.0)):  # fmt: skip
     """Setpoint attitude, rate, acceleration (n, ...) for goal_at(t) -> (q, rate_C)."""
     s = np.zeros(1, PROFILE_STATE)[0]
     profile_reset(s, start, (0.0, 0.0, 0.0))
     out = []
     for k in range(round(seconds / DT)):
         q, rate = goal_at((k + 1) * DT)
-        profile(p, s, q, rate, accel_at(k * DT), (bandwidth, damping), DT)
+        profile(p, s, q, rate, accel_at(k * DT), (bandwidth, damping, *swerve), DT)
         out.append((s["q_NC_sp"].copy(), s["rate_C"].copy(), s["accel_C"].copy()))
     return [np.array(x) for x in zip(*out, strict=True)]
 
@@ -86,3 +87,27 @@ def test_noise_of_the_goal_is_smoothed(p):
     q, _, _ = follow(p, lambda t: (q_axis(2, noise[round(t / DT) - 1]), (0.0, 0.0, 0.0)), 4.0, bandwidth=7.5)
     heading = np.array([2 * np.arctan2(x[3], x[0]) for x in q[1000:]])
     assert 1e-6 < heading.std() < 1e-4  # 1 mrad of white noise leaves a tenth at most
+
+
+def test_a_swerve_is_followed_harder_and_noise_is_not(p):
+    """The goal begins to turn at 20 degrees/s² and says its rate: the error is less by a third, and
+    white noise of the goal passes as little as before."""
+    rng = np.random.default_rng(3)
+    noise = 4e-3 * np.repeat(rng.normal(size=134), 30)
+    swerve, turn = (0.024, 0.049), 20 * DEG
+
+    def noisy(t):
+        return q_axis(2, noise[round(t / DT) - 1]), (0.0, 0.0, 0.0)
+
+    def swerving(t):
+        late = max(t - 1.0, 0.0)
+        return q_axis(2, 0.5 * turn * late * late), (0.0, 0.0, turn * late)
+
+    left, passed = [], []
+    for how in ((0.0, 0.0), swerve):
+        q, _, _ = follow(p, swerving, 2.5, bandwidth=3.6, damping=0.5, swerve=how)
+        left.append(max(angle_to(q[k], swerving((k + 1) * DT)[0]) for k in range(0, 2500, 10)))
+        q, _, _ = follow(p, noisy, 4.0, bandwidth=3.6, damping=0.5, swerve=how)
+        passed.append(np.std([2 * np.arctan2(x[3], x[0]) for x in q]))
+    assert 0.1 * left[0] < left[1] < 0.75 * left[0]
+    assert passed[1] < 1.1 * passed[0]

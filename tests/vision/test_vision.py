@@ -12,13 +12,14 @@ import pytest
 from gimbal.config.load import load_rig
 from gimbal.errors import UsageError
 from gimbal.loop.history import HISTORY
-from gimbal.metrics import level_attitude
+from gimbal.metrics import level_attitude, q_mul, rotation_vector
 from gimbal.records import TICK, TargetStatus
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed (extra 'vision')")
 
 from gimbal.render import Renderer, check_render, render_run, shots  # noqa: E402
-from gimbal.vision.command import BOX_M, bearing, sight_of, vision_command  # noqa: E402
+from gimbal.vision.command import bearing, vision_command  # noqa: E402
+from gimbal.vision.eye import BOX_M, Eye, sight_of  # noqa: E402
 from gimbal.vision.follow import Follower, Sight  # noqa: E402
 from gimbal.vision.frames import Frame, frames  # noqa: E402
 
@@ -108,6 +109,54 @@ def test_a_hidden_subject_is_told_and_found_again(pictures):
     rows = follow(pictures, 4.0, 3, hide=range(12, 24))
     assert rows[14:24, 4].mean() < 0.3
     assert rows[34:, 4].mean() > 0.9 and np.abs(rows[34:, :2]).mean() < 0.6 * FOCAL / 42.0
+
+
+def believed(h, k, off_deg=0.0, std_deg=2.5):
+    """A TICK row whose line of sight is off_deg beside the truth, its rate right: the beacon's bias."""
+    row = np.zeros(1, TICK)
+    target, nav = row["target"], row["nav"]
+    los, later = (h["target_pos_N"][i] - h["camera_pos_N"][i] for i in (k, k + 10))
+    u, next_u = los / np.linalg.norm(los), later / np.linalg.norm(later)
+    turn = rotation_vector(q_mul(h["q_true"][k : k + 1] * [1, -1, -1, -1], h["q_true"][k + 1 : k + 2]))[0]
+    target["status"], nav["heading_valid"], target["t_ns"], nav["t_ns"] = 1, 1, h["t_ns"][k], h["t_ns"][k]
+    side = np.cross(u, [0.0, 0.0, -1.0])
+    target["los_N"] = u + np.radians(off_deg) * side / np.linalg.norm(side)
+    target["los_rate_N"], target["range_m"] = np.cross(u, (next_u - u) / 0.010), np.linalg.norm(los)
+    target["los_std"], nav["q_NC_est"], nav["omega_NC_C_est"] = np.radians(std_deg), h["q_true"][k], turn / 0.001
+    return row[0]
+
+
+@pytest.mark.parametrize("off_deg", [-4.0, 4.0])
+def test_ground_that_stays_behind_is_not_the_subject(pictures, off_deg):
+    """Begun on ground, 4 degrees beside the flyer: refused before a bearing of it is sent, the flyer found instead."""
+    h, eye, rows = fly_by(), Eye(CAMERA), []
+    for k, shot in enumerate(pictures[:44]):
+        frame = Frame(shot.image, shot.t_ns, shot.exposure_us)
+        row = believed(h, round((shot.t_ns + 500 * shot.exposure_us - 1e9) / 1e6), off_deg if k < 20 else 0.0)
+        height, width = shot.image.shape[:2]
+        if k == 0:
+            beside = off_deg / 4.0 * 2.8 / 42.0 * FOCAL
+            eye.follower.begin(shot.image, shot.x * width + beside, shot.y * height + 12.0, BOX_M / 42.0 * FOCAL)
+        found = eye.step(frame, row)
+        rows.append((found.tracking, np.hypot(found.x - shot.x * width, found.y - shot.y * height) / FOCAL * 42.0))
+    tracking, metres = np.array(rows).T
+    assert eye.refused >= 1
+    assert metres[tracking > 0].max() < 1.0
+    assert tracking[30:].mean() > 0.8
+
+
+def test_a_heading_that_is_found_anew_is_no_reason_to_let_go(pictures):
+    h, eye, kept = fly_by(), Eye(CAMERA), []
+    for k, shot in enumerate(pictures[:40]):
+        row = believed(h, round((shot.t_ns + 500 * shot.exposure_us - 1e9) / 1e6)).copy()
+        if k >= 20:  # north is 2 degrees elsewhere, for attitude and line of sight alike
+            a = np.radians(1.0)
+            row["nav"]["q_NC_est"] = q_mul(np.array([np.cos(a), 0, 0, np.sin(a)]), row["nav"]["q_NC_est"])
+            c, s = np.cos(2 * a), np.sin(2 * a)
+            for name in ("los_N", "los_rate_N"):
+                row["target"][name] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ row["target"][name]
+        kept.append(eye.step(Frame(shot.image, shot.t_ns, shot.exposure_us), row).tracking)
+    assert eye.refused == 0 and np.mean(kept[8:]) > 0.95
 
 
 def test_a_rendered_video_is_read_with_its_exposure_times(tmp_path):

@@ -120,6 +120,8 @@ def vision_command(args: argparse.Namespace) -> int:
     try:
         for frame in _frames(args, rig):
             first = _box(args.box, frame) if seq == 0 else None
+            if seq == 0:
+                print(f"Looking: {frame.image.shape[1]} x {frame.image.shape[0]} px", flush=True)
             if first is not None:
                 eye.follower.begin(frame.image, *first)
             found = eye.step(frame, predictor.row() if predictor is not None else None)

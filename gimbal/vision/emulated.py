@@ -12,8 +12,8 @@ from gimbal.errors import UsageError
 from gimbal.metrics import q_mul
 from gimbal.vision.frames import Frame
 
-WIDTH_PX = 640
-SUB_EXPOSURES = 3
+WIDTH_PX = 320
+SUB_EXPOSURES = 2
 WAIT_S = 0.002
 
 

@@ -304,7 +304,7 @@ def step(params, state, sense, inbox, command, row):
             load4(goal["q_NC_goal"]),
             load3(goal["rate_goal_C"]),
             load3(goal["accel_goal_C"]),
-            pursuit(p["modes"], goal["mode"], target["range_m"]),
+            pursuit(p["modes"], goal["mode"], target["range_m"], target["los_std"]),
             dt_s,
         )
     store4(setpoint["q_NC_sp"], load4(s["profile"]["q_NC_sp"]))

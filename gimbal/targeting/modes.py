@@ -40,6 +40,7 @@ from gimbal.targeting.slew import SLEW_STATE, angles_of, apart, slew, slew_start
 from gimbal.targeting.stops import STOPS_PARAMS, STOPS_STATE, yield_to_stops
 
 NEAR_M, FARTHEST = 20.0, 4.0  # m, times: the range at which bandwidth_track holds, and up to which it grows
+DOUBT = 0.06  # rad at NEAR_M, of the line of sight: more is the beginning, or a gap
 FAR, FAR_TRACK = 0.06, 0.35  # rad off the camera's direction: a point, a subject so far is panned to
 
 MODES_PARAMS = np.dtype(
@@ -333,12 +334,14 @@ def choose_goal(p, s, arbiter, nav, target, q_now, stick_C, dt_s, goal):
 
 
 @kernel
-def pursuit(p, mode, range_m):
+def pursuit(p, mode, range_m, los_std):
     """How hard the profile pursues this mode's goal, rad/s, its damping, and what it takes for a swerve (rad, rad/s).
 
     What is noise in metres is less of an angle from afar: there the setpoint follows harder at the same twitching.
+    While the line of sight is in doubt (los_std, rad: north is being found) its motion is no swerve of the subject's.
     """
     if mode != Mode.TRACK:
         return p["bandwidth_hand"], 1.0, 0.0, 0.0
     far = min(max(range_m / NEAR_M, 1.0), FARTHEST)
-    return p["bandwidth_track"] * math.sqrt(far), p["damping_track"], p["swerve_err"] / far, p["swerve_rate"] / far
+    swerve = (p["swerve_err"] / far, p["swerve_rate"] / far) if los_std * far < DOUBT else (0.0, 0.0)
+    return p["bandwidth_track"] * math.sqrt(far), p["damping_track"], swerve[0], swerve[1]

@@ -23,7 +23,9 @@ def tick(mp, ms, pp, ps, arbiter, nav, target, goal):
     choose_goal(mp[0], ms[0], arbiter[0], nav[0], target[0], q_sp, stick_C, 1e-3, goal[0])
     g = goal[0]
     rate, accel = load3(g["rate_goal_C"]), load3(g["accel_goal_C"])
-    profile(pp[0], ps[0], load4(g["q_NC_goal"]), rate, accel, pursuit(mp[0], g["mode"], target[0]["range_m"]), 1e-3)
+    profile(
+        pp[0], ps[0], load4(g["q_NC_goal"]), rate, accel, pursuit(mp[0], g["mode"], target[0]["range_m"], 0.0), 1e-3
+    )
 
 
 @kernel

@@ -26,6 +26,7 @@ MODE_HZ, MODE_DAMPING = {"yaw": 50.0, "roll": 57.0, "pitch": 68.0}, 0.035  # str
 ROTOR = {"yaw": 0.0050, "roll": 0.0026, "pitch": 0.0027}  # kg m² of STAGES on the motor's side,
 CARRIED = {"yaw": 0.035, "roll": 0.017, "pitch": 0.018}  # of all that the joint turns
 SUBSTEP_S = 0.00025
+GYRO_HZ = 240.0  # of its own low-pass, second order
 
 
 def stage(name: str) -> str:
@@ -118,7 +119,7 @@ def rotation_rate(a: np.ndarray, b: np.ndarray, dt: float) -> np.ndarray:
 
 
 class MujocoRig:
-    """Three motors of 250 Hz torque bandwidth and delay_ms, a 1 kHz IMU with noise, encoders, a 5 Hz receiver."""
+    """Motors of 250 Hz torque bandwidth and delay_ms, a 1 kHz IMU of 240 Hz with noise, encoders, a 5 Hz receiver."""
 
     def __init__(self, *, delay_ms: float = 2.0, shake: float = 1.0, noise: float = 1.0) -> None:
         self.delay_ms, self.shake, self.noise = delay_ms, shake, noise
@@ -146,6 +147,7 @@ class MujocoRig:
         self._level(q, w)
         self._follow()
         mujoco.mj_forward(self.m, self.d)
+        self.gyro, self.slope = self.d.sensordata[3:6].copy(), np.zeros(3)
 
     def make_carrier(self, seed: int, step_s: float) -> Carrier:
         return Carrier(seed, self.shake, step_s)
@@ -191,7 +193,7 @@ class MujocoRig:
         s["imu_n"] = 1
         s["imu_t_ns"][0] = self.t_ns
         per_root_hz = self.noise * math.sqrt(0.5 / self.dt)
-        s["imu_gyro_I"][0] = d.sensordata[3:6] + self.gyro_bias + self.rng.normal(0, 5e-5 * per_root_hz, 3)
+        s["imu_gyro_I"][0] = self.gyro + self.gyro_bias + self.rng.normal(0, 5e-5 * per_root_hz, 3)
         s["imu_accel_I"][0] = d.sensordata[:3] + self.accel_bias + self.rng.normal(0, 8e-4 * per_root_hz, 3)
         lsb = 2 * math.pi / 2**14
         for k in range(3):
@@ -226,6 +228,10 @@ class MujocoRig:
                 self.torque = np.where(mode == 4, -0.04 * self.d.qvel[self.adr], self.torque)
             self._follow()
             mujoco.mj_step2(self.m, self.d)
+            w = 2 * math.pi * GYRO_HZ
+            bend = w * w * (self.d.sensordata[3:6] - self.gyro) - math.sqrt(2.0) * w * self.slope
+            self.slope = self.slope + h_ns * 1e-9 * bend
+            self.gyro = self.gyro + h_ns * 1e-9 * self.slope
             self.pos = self.pos + self.vel * h_ns * 1e-9
             self.t_ns += h_ns
             self.step += 1

@@ -30,6 +30,7 @@ from gimbal.emulated_world import (
     OperatorSticks,
     PlantAutopilot,
     PlantAxis,
+    PlantCarrierImu,
     PlantImage,
     PlantImu,
     PlantReceiver,
@@ -46,10 +47,13 @@ FIFO_PRIORITY = 70  # below the loop's 80
 SERVICE_S = 0.00025  # the longest sleep between looks at the lines
 MOTION_S = 600.0  # the carrier flies this long when nobody says; after it the mount stands still
 START_AHEAD_NS = 50_000_000
+PACED = {"bno08x_rvc": 1000.0}  # its emulator sums rates at this pace and sends attitudes
 
 
 class Emulators:
     """Plant, devices and ptys of one rig. Used by the command, by the daemon's ``--emulate`` and by tests."""
+
+    carrier_imu: PlantCarrierImu | None = None
 
     def __init__(self, spec: dict[str, Any]) -> None:
         """spec: rig, scenario (paths or names), dir; track, seed, seconds, truth (segment name), skip (devices)."""
@@ -104,6 +108,8 @@ class Emulators:
             used = [i for i, axis in enumerate(AXES) if f"{axis}_id" in options] or [0, 1, 2]
             physics = [self.axes[i] for i in used]
             options.setdefault("device_max_torque_Nm", rig.limits.max_torque_Nm)
+        elif entry.kind == "imu" and name == "carrier_imu":
+            physics = self.carrier_imu = PlantCarrierImu(self.world)
         elif entry.kind == "imu":
             physics = self.imu = PlantImu(self.world)
         elif entry.kind == "gimbal":
@@ -130,11 +136,14 @@ class Emulators:
 
 
 def _paced(rig: Rig) -> Rig:
-    """The rig with its plant's IMU at the device's own output rate."""
-    for device in rig.devices.values():
-        if registry.entry(device.driver).kind == "imu" and "rate_hz" in device.options:
-            imu = rig.imu.model_copy(update={"rate_hz": float(device.options["rate_hz"])})
-            return rig.model_copy(update={"imu": imu})
+    """The rig with its plant's IMUs at the devices' own output rates."""
+    for name, device in rig.devices.items():
+        if registry.entry(device.driver).kind == "imu":
+            role = "carrier_imu" if name == "carrier_imu" else "imu"
+            rate_hz = PACED.get(device.driver, device.options.get("rate_hz"))
+            figures = getattr(rig, role)
+            if rate_hz is not None and figures is not None:
+                rig = rig.model_copy(update={role: figures.model_copy(update={"rate_hz": float(rate_hz)})})
     return rig
 
 

@@ -48,9 +48,9 @@ def _do(emulators: Any, words: list[str], now_ns: int) -> str | None:
         _axis(emulators.axes[AXES.index(words[1])], verb, words[2:])
     elif verb in ("channel", "failsafe"):
         _sticks(emulators.sticks, words)
-    elif verb == "bias" and words[1] == "imu":
+    elif verb == "bias" and words[1] in ("imu", "carrier_imu"):
         x, y, z = (float(word) * DEG for word in words[2:5])
-        emulators.imu.offset = (x, y, z)
+        getattr(emulators, words[1]).offset = (x, y, z)
     elif verb in ("freeze", "thaw"):
         for part in emulators.parts[words[1]]:
             part.freeze(verb == "freeze", now_ns)

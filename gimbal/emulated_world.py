@@ -188,6 +188,26 @@ class PlantImu:
         return self._newest
 
 
+class PlantCarrierImu(PlantImu):
+    """The carrier's IMU: the newest sample of the plant's, at most a substep before it is asked for."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.period_ns = int(world.plant.params[0]["carrier"]["period_ns"])
+
+    def sample(self, t_ns: int) -> ImuSample:
+        self.world.advance(t_ns)
+        samples = self.world.plant.carrier_samples()
+        if samples and not self.frozen:
+            at_ns, gyro, accel, _ = samples[-1]
+            self._newest = ImuSample(tuple(gyro.tolist()), tuple(accel.tolist()), t_ns=at_ns)
+            if t_ns - at_ns >= self.world.h_ns:  # meet the device's own schedule
+                next_ns = t_ns + self.period_ns - self.world.h_ns + 1
+                self.world.plant.state[0]["carrier"]["next_ns"] = next_ns
+        x, y, z = (g + o for g, o in zip(self._newest.gyro_rad_s, self.offset, strict=True))
+        return ImuSample((x, y, z), self._newest.accel_m_s2, t_ns=-1 if self.frozen else self._newest.t_ns)
+
+
 class PlantReceiver:
     """A GNSS receiver: the rig's own or the beacon. ``take`` is the plant's gnss_fix or beacon_fix."""
 

@@ -272,7 +272,7 @@ TEXT: dict[int, Text] = {
     ),
     Code.IMU_DISAGREES: Text(
         "Gyro and encoders disagree: no carrier starts turning that fast.",
-        "A gyro or an encoder that jumps, or a blow on the mount.",
+        "A gyro or an encoder that jumps, a carrier IMU mounted askew, or a blow on the mount.",
         "Check both sensors' cables and mounts, `gimbal ctl ack`, then arm.",
     ),
     Code.MOTOR_LATE: Text(
@@ -287,7 +287,7 @@ BLOCKER_TEXT: dict[int, str] = {
     Blocker.SELF_TEST: "the self-test hasn't finished",
     Blocker.IMU: "the IMU isn't giving fresh samples",
     Blocker.JOINTS: "a joint's angle isn't arriving",
-    Blocker.ESTIMATOR: "the attitude isn't known yet",
+    Blocker.ESTIMATOR: "the attitude isn't known well enough yet (in flight it takes GNSS and some seconds)",
     Blocker.LATCHED: "a fault is latched: `gimbal ctl ack` first",
     Blocker.WIRED_STOP: "the wired stop chain is open",
     Blocker.MOVING: "a joint is turning too fast",

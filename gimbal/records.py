@@ -112,7 +112,7 @@ SENSE = _record(
     ("bearing_arrival_ns", "i8"),
     ("bearing_xy", "f8", 2),  # tangents from the boresight, right and down
     ("bearing_std", "f8"),  # rad, of the whole; 0: not known, the rig file's figures hold
-    ("link_lost", "u4"),  # bit per device: 1 IMU, 2 motors, 4 GNSS, 8 beacon, 16 vision: port gone or silent
+    ("link_lost", "u4"),  # bit per device: 1 IMU, 2 motors, 4 GNSS, 8 beacon, 16 vision, 32 carrier IMU: port gone or silent
     ("imu_temp_degC", "f8"),  # of the IMU; 0 = it doesn't say
     ("mag_valid", "u1"),
     ("mag_t_ns", "i8"),
@@ -123,6 +123,11 @@ SENSE = _record(
     ("heading_std", "f8"),  # rad
     ("heading_soft", "u1"),  # 1: another estimator's word (an autopilot's attitude), which may be wrong for long
     ("wired_stop_open", "u1"),  # the wired stop chain is open (motor power is cut)
+    ("carrier_n", "i4"),  # samples of a second IMU, on the carrier before the outermost joint, as imu_*
+    ("carrier_status", "u4"),
+    ("carrier_t_ns", "i8", IMU_MAX),
+    ("carrier_gyro_I", "f8", (IMU_MAX, 3)),  # in that sensor's own axes
+    ("carrier_accel_I", "f8", (IMU_MAX, 3)),
 )
 
 # One operator command, read once a tick from shared memory.
@@ -154,12 +159,19 @@ MEAS = _record(
     ("joint_torque_applied", "f8", 3),
     ("mag_valid", "u1"),
     ("mag_C_meas", "f8", 3),  # uT
+    ("carrier_n", "i4"),
+    ("carrier_status", "u4"),  # as imu_status
+    ("carrier_t_ns", "i8", IMU_MAX),
+    ("carrier_gyro_B_meas", "f8", (IMU_MAX, 3)),
+    ("carrier_accel_B_meas", "f8", (IMU_MAX, 3)),
+    ("carrier_age_ns", "i8"),
 )
 
 # Estimation -> everyone.
 NAV = _record(
     ("t_ns", "i8"),  # the estimate is for this moment
     ("valid", "u1"),  # attitude fit to fly on
+    ("settled", "u1"),  # since the start the tilt has been known as well as the first seconds can make it
     ("heading_valid", "u1"),  # heading tied to north well enough to point at a place
     ("status", "u4"),  # bits of estimation.attitude
     ("q_NC_est", "f8", 4),
@@ -177,6 +189,10 @@ NAV = _record(
     ("joint_rate_est", "f8", 3),
     ("q_NB_est", "f8", 4),
     ("omega_NB_B_est", "f8", 3),
+    ("carried", "u1"),  # the camera IMU is silent: attitude and rate are the carrier's, through the joints
+    ("carrier_valid", "u1"),  # a second IMU, on the carrier, has its part in the attitude
+    ("carrier_off_N", "f8", 3),  # rad, from the camera IMU's attitude to what the carrier's makes of it, low-passed
+    ("carrier_rate_off", "f8"),  # rad/s, of the base: camera gyro less joints against the carrier's gyro, low-passed
 )
 
 # Targeting -> control and everyone.

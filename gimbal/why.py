@@ -14,7 +14,8 @@ from gimbal.errors import UsageError
 from gimbal.output import check_writable
 from gimbal.records import Arm
 
-LINKS = {1: "the IMU", 2: "the motors", 4: "the GNSS receiver", 8: "the beacon receiver", 16: "the tracking camera"}
+LINKS = {1: "the IMU", 2: "the motors", 4: "the GNSS receiver", 8: "the beacon receiver", 16: "the tracking camera",
+         32: "the carrier's IMU"}  # fmt: skip
 
 
 def of_status(status: dict[str, Any]) -> dict[str, Any]:

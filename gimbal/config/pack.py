@@ -10,7 +10,7 @@ import numpy as np
 
 from gimbal.config.calibration import Calibration
 from gimbal.config.prediction import pack_foresight, pack_motion
-from gimbal.config.schema import Fast, Rig, Shaping
+from gimbal.config.schema import CarrierImu, Fast, Inertial, Rig, Shaping
 from gimbal.control.allocation import NOTCHES
 from gimbal.control.disturbance import LINE
 from gimbal.control.rate_output import CAMERA_ANGLE, CAMERA_RATE, JOINT_ANGLE, JOINT_RATE, TORQUE
@@ -57,6 +57,8 @@ def pack_params(rig: Rig, *, start_armed: bool = False) -> np.ndarray:
         imu_C=found.imu_arm.m if found.imu_arm else rig.imu.position_m,
         **_imu_figures(rig),
     )[0]
+    if rig.carrier_imu is not None:
+        _pack_carrier(p, rig, rig.carrier_imu)
     walk = math.hypot(rig.gnss.pos_walk_m, rig.beacon.pos_walk_m)
     p["tracker"] = tracker_params(
         model=rig.targeting.model,
@@ -79,26 +81,56 @@ def pack_params(rig: Rig, *, start_armed: bool = False) -> np.ndarray:
 
 
 def _imu_figures(rig: Rig) -> dict[str, Any]:
-    imu = rig.imu
     noise = rig.calibrated.noise if rig.calibrated else None
-    gyro_noise = noise.gyro_noise_deg_s_rtHz if noise else imu.gyro_noise_deg_s_rtHz
-    accel_noise = noise.accel_noise_ug_rtHz if noise else imu.accel_noise_ug_rtHz
+    if noise is None:
+        return _figures(rig.imu)
+    return _figures(rig.imu, noise.gyro_noise_deg_s_rtHz, noise.accel_noise_ug_rtHz)
+
+
+def _figures(imu: Inertial, gyro_noise: float | None = None, accel_noise: float | None = None) -> dict[str, Any]:
+    """What the estimator knows of an IMU; densities where they were measured."""
     return sensor_params(
-        gyro_noise=gyro_noise * DEG,
+        gyro_noise=(imu.gyro_noise_deg_s_rtHz if gyro_noise is None else gyro_noise) * DEG,
         gyro_bias=imu.gyro_bias_deg_s * DEG,
         gyro_in_run=imu.gyro_in_run_deg_h * DEG / 3600.0,
         gyro_scale=imu.gyro_scale,
         misalignment=imu.misalignment_deg * DEG,
-        accel_noise=accel_noise * 1e-6 * G0,
+        accel_noise=(imu.accel_noise_ug_rtHz if accel_noise is None else accel_noise) * 1e-6 * G0,
         accel_bias=imu.accel_bias_mg * 1e-3 * G0,
     )
 
 
+def _pack_carrier(p: np.void, rig: Rig, imu: CarrierImu) -> None:
+    """The IMU on the carrier: its calibration by the rig file alone, its filter from its own figures."""
+    found = rig.calibrated or Calibration(serial="", rig=rig.name)
+    antenna = found.antenna.m if found.antenna else rig.gnss.antenna_m
+    p["carrier_imu"]["gyro_CI"] = p["carrier_imu"]["accel_CI"] = _mount(imu.mount_rpy_deg)
+    p["carrier_imu"]["gyro_range"] = imu.gyro_range_deg_s * DEG
+    p["carrier_imu"]["accel_range"] = imu.accel_range_g * G0
+    p["carrier_imu"]["coarse"] = 1
+    p["carrier"]["on"] = 1
+    p["carrier"]["stale_s"] = max(5.0 / imu.rate_hz, 0.03)
+    p["carrier"]["joint_std"] = imu.joint_std_deg * DEG
+    p["carrier"]["filter"] = estimation_params(
+        rig.estimation.profile,
+        1.0 / imu.rate_hz,
+        gravity=rig.estimation.gravity_m_s2,
+        gyro_range=imu.gyro_range_deg_s * DEG,
+        antenna_B=[a - b for a, b in zip(antenna, imu.position_m, strict=True)],
+        line_B=p["estimation"]["line_B"],
+        **_figures(imu),
+    )[0]
+
+
+def _mount(rpy_deg: Iterable[float]) -> np.ndarray:
+    """Sensor to body axes."""
+    q = q_from_euler(*(a * DEG for a in rpy_deg))
+    return np.array([q_rotate(q, tuple(e)) for e in np.eye(3)]).T
+
+
 def _pack_imu(p: np.void, rig: Rig) -> None:
     found = rig.calibrated or Calibration(serial="", rig=rig.name)
-    roll, pitch, yaw = (a * DEG for a in (found.mount.rpy_deg if found.mount else rig.imu.mount_rpy_deg))
-    q_CI = q_from_euler(roll, pitch, yaw)
-    mount = np.array([q_rotate(q_CI, tuple(e)) for e in np.eye(3)]).T
+    mount = _mount(found.mount.rpy_deg if found.mount else rig.imu.mount_rpy_deg)
     p["gyro_CI"] = mount @ np.array(found.mount.gyro_matrix) if found.mount else mount
     p["accel_CI"] = mount
     if found.gyro:
@@ -313,6 +345,8 @@ def _pack_supervisor(p: np.void, rig: Rig, start_armed: bool) -> None:
     for a, name in enumerate(AXES):  # acts before 1.2 of the joint's own limit
         p["overspeed"][a] = min(safety.runaway_rate_deg_s, 1.1 * getattr(rig.joints, name).max_rate_deg_s) * DEG
     p["arm_rate_max"] = 200.0 * DEG
+    p["rough_tilt"] = start_armed or safety.accept_rough_tilt
+    p["carrier_rate"] = 20.0 * DEG
     p["hot_degC"] = rig.thermal.limit_degC
     p["ramp_s"] = rig.limits.arm_ramp_s
     p["safe_mode"] = JointMode.BRAKE if safety.safe_action == "brake" else JointMode.OFF

@@ -110,7 +110,9 @@ class Encoder(Section):
     delay_ms: NonNegative
 
 
-class Imu(Section):
+class Inertial(Section):
+    """An IMU's figures after calibration, 1 sigma, and its place."""
+
     rate_hz: Annotated[float, Field(gt=0, le=8000)]
     gyro_noise_deg_s_rtHz: NonNegative
     gyro_bias_deg_s: NonNegative  # switch-on, 1 sigma
@@ -121,13 +123,23 @@ class Imu(Section):
     bandwidth_hz: Positive
     accel_noise_ug_rtHz: NonNegative
     accel_bias_mg: NonNegative
-    accel_bias_mg_K: NonNegative
     accel_scale: NonNegative
     accel_range_g: Positive
     accel_misalignment_deg: NonNegative = 0.0  # of the accelerometer's axes against the gyro's
+    mount_rpy_deg: Vec3 = (0.0, 0.0, 0.0)  # q_CI (on the carrier q_BI) as intrinsic Z-Y-X angles
+    position_m: Vec3 = (0.0, 0.0, 0.0)  # in C, from the camera stage's origin (in B, from the outermost bearing)
+
+
+class Imu(Inertial):
+    accel_bias_mg_K: NonNegative
     mag_rate_hz: NonNegative = 0.0  # 0 = no magnetometer
-    mount_rpy_deg: Vec3 = (0.0, 0.0, 0.0)  # q_CI as intrinsic Z-Y-X angles
-    position_m: Vec3 = (0.0, 0.0, 0.0)  # in C, from the camera stage's origin
+
+
+class CarrierImu(Inertial):
+    """A second IMU, on the carrier before the outermost joint: ``devices.carrier_imu``."""
+
+    rate_hz: Annotated[float, Field(ge=20, le=2000)]
+    joint_std_deg: Annotated[float, Field(gt=0, le=5)] = 0.2  # of the way through the joints, an axis, 1 sigma
 
 
 class Delay(Section):
@@ -295,6 +307,7 @@ class Safety(Section):
     rate_command_expiry_ms: Annotated[float, Field(gt=0, le=250)] = 250.0
     runaway_rate_deg_s: Annotated[float, Field(gt=0, le=3000)] = 900.0
     safe_action: Literal["brake", "off"] = "brake"
+    accept_rough_tilt: bool = False  # arm before the tilt is known to a degree: the horizon comes right in flight
     accept_no_watchdog: tuple[str, ...] = ()  # drivers without a device watchdog whose risk is accepted by name
     wired_stop_device: str = ""  # its port carries the wired stop's contact; empty: sensed by the bus voltage alone
     wired_stop_line: Literal["cts", "dsr"] = "cts"  # asserted while the chain is closed
@@ -331,6 +344,7 @@ class Rig(Section):
     targeting: Targeting = Targeting()
     safety: Safety = Safety()
     autopilot: Autopilot = Autopilot()
+    carrier_imu: CarrierImu | None = None
     inner_loop: InnerLoop | None = None
     radio: Radio = Radio()
     devices: dict[str, Device] = {}

@@ -60,8 +60,10 @@ POINTING_STATE = np.dtype(
 
 
 @kernel
-def _start(s, nav):
-    store4(s["q_NC"], load4(nav["q_NC_est"]))
+def _start(s, nav, age_s):
+    q = load4(nav["q_NC_est"])
+    store4(s["out"], q)
+    store4(s["q_NC"], q_mul(q, q_exp(scale3(load3(nav["omega_NC_C_est"]), -age_s))))
     for i in range(3):
         s["bias"][0, i] = nav["gyro_bias"][i]
         s["bias"][1, i] = nav["gyro_bias"][i]
@@ -76,11 +78,14 @@ def hold_attitude(p, s, meas, nav):
     """Advance control's attitude by one tick: ``out`` (q_NC for the moment of NAV) and ``rate`` (rad/s, C).
 
     All of the estimate's steps arrive slowly; where control's attitude and the estimate are ``snap`` apart, it starts
-    anew from the estimate.
+    anew from the estimate. While the carrier stands in for the camera's IMU, it is the estimate.
     """
     s["snapped"] = 0
-    if not s["started"]:
-        _start(s, nav)
+    age_s = min(max(1e-9 * meas["imu_age_ns"], 0.0), 0.05)
+    if nav["carried"] or not s["started"]:
+        store3(s["rate"], load3(nav["omega_NC_C_est"]))
+        _start(s, nav, age_s)
+        return
     dt_s = p["dt_s"]
     k = dt_s / p["draw_lag_s"]
     for i in range(3):
@@ -95,14 +100,12 @@ def hold_attitude(p, s, meas, nav):
         h = meas["imu_dt_s"][n]
         g = load3(meas["gyro_C_meas"][n])
         q = q_mul(q, q_exp((h * (g[0] - bias[0]), h * (g[1] - bias[1]), h * (g[2] - bias[2]))))
-    age_s = min(max(1e-9 * meas["imu_age_ns"], 0.0), 0.05)
     out = q_mul(q, q_exp(scale3(load3(s["rate"]), age_s)))
     e = q_log(q_mul(load4(nav["q_NC_est"]), q_conj(out)))
     if not norm3(e) <= p["snap"]:  # also where it is no number any more
         s["snapped"] = 1 if norm3(e) < 7.0 else 0
         store4(s["snap_N"], q_exp(e))
-        _start(s, nav)
-        store4(s["out"], load4(nav["q_NC_est"]))
+        _start(s, nav, age_s)
         return
     for i in range(3):
         most = p["draw_most"][i]

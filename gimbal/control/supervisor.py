@@ -39,6 +39,8 @@ SUPERVISOR_PARAMS = np.dtype(
         ("joint_safe_ns", "i8"),
         ("overspeed", "f8", 3),  # rad/s, each joint's
         ("arm_rate_max", "f8"),  # rad/s: no arming while a joint turns faster
+        ("rough_tilt", "u1"),  # arms although the tilt isn't known well yet
+        ("carrier_rate", "f8"),  # rad/s: gyro and encoders farther than this from the carrier's gyro
         ("hot_degC", "f8"),
         ("ramp_s", "f8"),
         ("safe_mode", "i4"),  # JointMode
@@ -78,7 +80,7 @@ def _blockers(p, s, sense, meas, nav, fault):
             bits |= 1 << Blocker.JOINTS
         if abs(nav["joint_rate_est"][a]) > p["arm_rate_max"]:
             bits |= 1 << Blocker.MOVING
-    if not nav["valid"]:
+    if not nav["valid"] or not (nav["settled"] or p["rough_tilt"]):
         bits |= 1 << Blocker.ESTIMATOR
     if sense["wired_stop_open"]:
         bits |= 1 << Blocker.WIRED_STOP
@@ -114,6 +116,8 @@ def _judge(p, s, sense, meas, nav):
             return Code.OVERSPEED.value
     if not nav["valid"]:
         return Code.ESTIMATOR_FAILED.value
+    if nav["carrier_rate_off"] > p["carrier_rate"]:
+        return Code.IMU_DISAGREES.value
     return watched
 
 

@@ -8,11 +8,14 @@ from gimbal.estimation.joints import antenna_from_imu, chain, joints_at, track_j
 from gimbal.estimation.layout import (
     BA,
     BG,
+    COARSE,
     ESTIMATION_PARAMS,
     ESTIMATION_STATE,
+    GNSS,
     HEADING,
     K_L,
     K_U,
+    REST,
     TRACK,
     X_POS,
     X_POS_STD,
@@ -29,6 +32,8 @@ from gimbal.kernels.quat import load3, load4, q_exp, q_mul, q_normalize, q_rotat
 
 __all__ = ["ESTIMATION_PARAMS", "ESTIMATION_STATE", "estimate", "estimate_reset"]
 
+SETTLED_STD = math.radians(1.0)  # rad of tilt beyond what the accelerometer's bias leaves: known from GNSS or at rest,
+SETTLED_ALONE_STD = math.radians(3.0)  # in motion without GNSS
 PREDICT_S = 0.25  # over a longer silence of the IMU nothing is predicted and NAV.valid is 0
 
 
@@ -36,6 +41,7 @@ PREDICT_S = 0.25  # over a longer silence of the IMU nothing is predicted and NA
 def estimate_reset(p, s):
     """Forget everything: the next sample starts the filter."""
     s["started"] = 0
+    s["settled"] = 0
     s["status"] = 0
     s["age_s"] = 0.0
     s["phase"] = 0
@@ -83,17 +89,9 @@ def estimate(p, s, sense, meas, nav):
     """
     for k in range(meas["imu_n"]):
         sample(p, s, load3(meas["gyro_C_meas"][k]), load3(meas["accel_C_meas"][k]), meas["imu_t_ns"][k])
-    if sense["gnss_valid"]:
-        fix = s["ph"]  # scratch
-        store3(fix, sense["gnss_vel_N"])
-        store3(fix[X_POS:], sense["gnss_pos_N"])
-        fix[X_VEL_STD] = sense["gnss_vel_std"]
-        fix[X_POS_STD] = sense["gnss_pos_std"]
-        take_fix(s, sense["gnss_t_ns"], fix)
+    aid(s, sense)
     if meas["mag_valid"]:
         mag_sample(s, load3(meas["mag_C_meas"]))
-    if sense["heading_valid"]:
-        take_line(s, sense["heading_t_ns"], sense["heading"], sense["heading_std"], sense["heading_soft"])
     epoch_ns = s["epoch_ns"]
     work(p, s)
     headings(p, s, epoch_ns)
@@ -102,6 +100,30 @@ def estimate(p, s, sense, meas, nav):
             track_joint(p, s, i, meas["joint_angle_meas"][i], meas["joint_t_ns"][i])
     joints_at(s, nav, sense["t_ns"])
     write(p, s, sense["t_ns"], nav)
+
+
+@kernel
+def aid(s, sense):
+    """Take in the receivers' word of this tick."""
+    if sense["gnss_valid"]:
+        fix = s["ph"]  # scratch
+        store3(fix, sense["gnss_vel_N"])
+        store3(fix[X_POS:], sense["gnss_pos_N"])
+        fix[X_VEL_STD] = sense["gnss_vel_std"]
+        fix[X_POS_STD] = sense["gnss_pos_std"]
+        take_fix(s, sense["gnss_t_ns"], fix)
+    if sense["heading_valid"]:
+        take_line(s, sense["heading_t_ns"], sense["heading"], sense["heading_std"], sense["heading_soft"])
+
+
+@kernel
+def directions(p, s, q_NB, arm_B):
+    """What turns with the base, for measurements to come: arm to the antenna, line of two antennas, its nose."""
+    store3(s["track"][K_U:], q_rotate(q_NB, arm_B))
+    line = q_rotate(q_NB, load3(p["line_B"]))
+    s["track"][K_L] = line[0]
+    s["track"][K_L + 1] = line[1]
+    store3(s["nose_N"], q_rotate(q_NB, (1.0, 0.0, 0.0)))
 
 
 @kernel
@@ -128,6 +150,10 @@ def write(p, s, t_ns, nav):
         nav["gyro_bias"][i] = s["x"][BG + i]
         nav["accel_bias"][i] = s["x"][BA + i]
     heading_std = math.sqrt(max(s["P"][2, 2], 0.0) + s["heading_var"])
+    nav["carried"] = 0
+    nav["carrier_valid"] = 0
+    nav["carrier_rate_off"] = 0.0
+    store3(nav["carrier_off_N"], (0.0, 0.0, 0.0))
     nav["heading_step"] = s["heading_step"]
     s["heading_step"] = 0.0
     nav["t_ns"] = t_ns
@@ -135,7 +161,12 @@ def write(p, s, t_ns, nav):
     sane = abs(size - 1.0) < 1e-6 and abs(w[0]) + abs(w[1]) + abs(w[2]) < 1e3
     nav["valid"] = 1 if s["started"] and silence < PREDICT_S and sane else 0
     nav["status"] = s["status"]
-    nav["tilt_std"] = math.sqrt(max(0.5 * (s["P"][0, 0] + s["P"][1, 1]), 0.0))
+    tilt_std = math.sqrt(max(0.5 * (s["P"][0, 0] + s["P"][1, 1]), 0.0))
+    enough = SETTLED_STD if s["status"] & (GNSS | REST) else SETTLED_ALONE_STD
+    if s["started"] and not s["status"] & COARSE and tilt_std < enough + p["std0"][BA] / p["gravity"]:
+        s["settled"] = 1
+    nav["settled"] = s["settled"]
+    nav["tilt_std"] = tilt_std
     nav["heading_std"] = heading_std
     nav["heading_valid"] = 1 if s["status"] & HEADING and heading_std < p["heading_valid_std"] else 0
 
@@ -144,8 +175,4 @@ def write(p, s, t_ns, nav):
     w_B = q_rotate(q_BC, (w[0] - w_joints[0], w[1] - w_joints[1], w[2] - w_joints[2]))
     store4(nav["q_NB_est"], q_NB)
     store3(nav["omega_NB_B_est"], w_B)
-    store3(s["track"][K_U:], q_rotate(q_NB, antenna_from_imu(p, nav["joint_angle_est"])))
-    line = q_rotate(q_NB, load3(p["line_B"]))
-    s["track"][K_L] = line[0]
-    s["track"][K_L + 1] = line[1]
-    store3(s["nose_N"], q_rotate(q_NB, (1.0, 0.0, 0.0)))
+    directions(p, s, q_NB, antenna_from_imu(p, nav["joint_angle_est"]))

@@ -30,6 +30,8 @@ GAP = 128  # samples were missing
 NON_FINITE = 256  # a sample was not a number
 MAG_REJECTED = 512  # the field is disturbed: heading runs on the gyro
 COARSE = 1024  # tilt from the mean specific force since the start: first moments
+CARRIED = 2048  # the camera's samples stay away: attitude and rate are the carrier's, through the joints
+APART = 4096  # the two IMUs' attitudes disagree beyond what their errors can be: the camera's counts
 
 # integrals since the last epoch, in ESTIMATION_STATE["sums"]
 I_F, I_W, I_A, I_W2, I_A2, I_Q, I_T = 0, 3, 6, 9, 10, 11, 12  # R f, raw rate, raw force, |w|², |f|², extra noise, time
@@ -92,6 +94,7 @@ ESTIMATION_STATE = np.dtype(
     [
         ("status", "u4"),
         ("started", "u1"),
+        ("settled", "u1"),
         ("t_ns", "i8"),  # of the newest sample: the estimate is for it
         ("age_s", "f8"),  # since the start
         ("q", "f8", 4),  # q_NC

@@ -35,6 +35,7 @@ from gimbal.control.supervisor import (
     supervise_state,
 )
 from gimbal.control.thermal import THERMAL_PARAMS, THERMAL_STATE, derate
+from gimbal.estimation.carrier import CARRIER_PARAMS, CARRIER_STATE, carrier
 from gimbal.estimation.estimate import ESTIMATION_PARAMS, ESTIMATION_STATE, estimate
 from gimbal.estimation.layout import FALLBACK
 from gimbal.faults import Code
@@ -43,7 +44,7 @@ from gimbal.kernels.joints import q_from_joints
 from gimbal.kernels.quat import load3, load4, q_axis, q_unrotate, store3, store4, sub3
 from gimbal.records import MEAS, TARGET, Arm, Mode
 from gimbal.sensors.encoders import ENCODER_PARAMS, ENCODER_STATE, measure_joints
-from gimbal.sensors.imu import IMU_PARAMS, IMU_STATE, measure_field, measure_imu
+from gimbal.sensors.imu import IMU_PARAMS, IMU_STATE, measure_carrier, measure_field, measure_imu
 from gimbal.targeting.arbiter import ARBITER_PARAMS, ARBITER_STATE, arbitrate
 from gimbal.targeting.lens import LENS_PARAMS, advise
 from gimbal.targeting.modes import MODES_PARAMS, MODES_STATE, choose_goal, modes_turn, pursuit
@@ -60,6 +61,8 @@ PARAMS = np.dtype(
         ("imu", IMU_PARAMS),
         ("encoders", ENCODER_PARAMS),
         ("estimation", ESTIMATION_PARAMS),
+        ("carrier_imu", IMU_PARAMS),
+        ("carrier", CARRIER_PARAMS),
         ("tracker", TRACKER_PARAMS),
         ("arbiter", ARBITER_PARAMS),
         ("modes", MODES_PARAMS),
@@ -84,6 +87,8 @@ STATE = np.dtype(
         ("imu", IMU_STATE),
         ("encoders", ENCODER_STATE),
         ("estimation", ESTIMATION_STATE),
+        ("carrier_imu", IMU_STATE),
+        ("carrier", CARRIER_STATE),
         ("tracker", TRACKER_STATE),
         ("arbiter", ARBITER_STATE),
         ("modes", MODES_STATE),
@@ -260,10 +265,12 @@ def step(params, state, sense, inbox, command, row):
     meas = s["meas"]
     measure_imu(p["imu"], s["imu"], r["sense"], meas)
     measure_field(p["imu"], r["sense"], meas)
+    measure_carrier(p["carrier_imu"], s["carrier_imu"], r["sense"], meas)
     measure_joints(p["encoders"], s["encoders"], r["sense"], meas)
 
     # estimation: attitude, rates, velocity, base motion
     estimate(p["estimation"], s["estimation"], r["sense"], meas, nav)
+    carrier(p["carrier"], s["carrier"], p["estimation"], s["estimation"], r["sense"], meas, nav)
     hold_attitude(p["pointing"], s["pointing"], meas, nav)
     q_NC = load4(s["pointing"]["out"])
     rate_C = load3(s["pointing"]["rate"])
@@ -287,6 +294,7 @@ def step(params, state, sense, inbox, command, row):
     armed = s["supervisor"]["arm"] == Arm.ARMED
     if s["supervisor"]["armed_now"] or not armed:
         _start_from(s, q_NC, rate_C)
+        s["pointing"]["started"] = 1 if armed else 0  # nothing is seen: control holds against the estimate itself
     elif s["supervisor"]["ramp"] < 1.0 and _apart(load4(s["profile"]["q_NC_sp"]), q_NC) > TAKEN_ALONG:
         profile_reset(s["profile"], q_NC, rate_C)
         s["modes"]["held"] = 0
@@ -361,11 +369,13 @@ def step(params, state, sense, inbox, command, row):
 
 def new_state(params: np.ndarray) -> np.ndarray:
     """A zeroed STATE with the estimator, tracker and mode as ``params`` asks: what a run starts from."""
+    from gimbal.estimation.carrier import carrier_reset
     from gimbal.estimation.estimate import estimate_reset
     from gimbal.targeting.tracker import tracker_reset
 
     state = np.zeros(1, STATE)
     estimate_reset(params[0]["estimation"], state[0]["estimation"])
+    carrier_reset(params[0]["carrier"], state[0]["carrier"])
     tracker_reset(params[0]["tracker"], state[0]["tracker"])
     state["profile"]["q_NC_sp"][0, 0] = 1.0
     state["modes"]["q_hold"][0, 0] = 1.0

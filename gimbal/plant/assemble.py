@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from gimbal.config.scenario import Errors
-from gimbal.config.schema import Body, Fixes, Rig
+from gimbal.config.schema import Body, CarrierImu, Fixes, Rig
 from gimbal.frames import AXIS_INDEX, PITCH, ROLL
 from gimbal.kernels.filters import lowpass_coefficients
 from gimbal.plant.motion import Motion
@@ -42,6 +42,8 @@ def params(rig: Rig, seed: int, t0_ns: int, substep_ns: int = SUBSTEP_NS, errors
     _encoder(p, rig, np.random.default_rng([seed, 2]), errors.encoder_late_ms)
     _imu(p, rig, np.random.default_rng([seed, 3]), errors)
     _magnetometer(p, rig, errors)
+    if rig.carrier_imu is not None:
+        _carrier_imu(p["carrier"], rig.carrier_imu, np.random.default_rng([seed, 5]), p["h_s"])
     _receiver(p["gnss"], rig.gnss)
     if errors.antenna_m is not None:
         p["gnss"]["antenna_B"] = errors.antenna_m
@@ -177,6 +179,22 @@ def _imu(p: np.void, rig: Rig, rng: np.random.Generator, errors: Errors) -> None
     p["imu_warmup_K"], p["imu_warmup_s"] = IMU_WARM_UP_K, errors.warm_up_s
 
 
+def _carrier_imu(c: np.void, u: CarrierImu, rng: np.random.Generator, h_s: float) -> None:
+    c["period_ns"] = round(1e9 / u.rate_hz)
+    c["lp"] = lowpass_coefficients(u.bandwidth_hz, 1.0 / h_s)
+    c["pos_B"] = u.position_m
+    mount = euler_matrix(u.mount_rpy_deg).T
+    tilt, accel_tilt = u.misalignment_deg * DEG, u.accel_misalignment_deg * DEG
+    c["gyro_M"] = (np.eye(3) + np.diag(rng.normal(0, u.gyro_scale, 3)) + _skew(rng.normal(0, tilt, 3))) @ mount
+    c["accel_M"] = (np.eye(3) + np.diag(rng.normal(0, u.accel_scale, 3)) + _skew(rng.normal(0, accel_tilt, 3))) @ mount
+    c["gyro_bias"] = rng.normal(0, u.gyro_bias_deg_s * DEG, 3)
+    c["accel_bias"] = rng.normal(0, u.accel_bias_mg * 1e-3 * G0, 3)
+    c["gyro_noise"] = u.gyro_noise_deg_s_rtHz * DEG * math.sqrt(0.5 * u.rate_hz)
+    c["accel_noise"] = u.accel_noise_ug_rtHz * 1e-6 * G0 * math.sqrt(0.5 * u.rate_hz)
+    c["walk_std"] = u.gyro_in_run_deg_h / 3600.0 * DEG
+    c["gyro_range"], c["accel_range"] = u.gyro_range_deg_s * DEG, u.accel_range_g * G0
+
+
 def _magnetometer(p: np.void, rig: Rig, errors: Errors) -> None:
     u = rig.imu
     p["mag_period_ns"] = round(1e9 / u.mag_rate_hz) if u.mag_rate_hz > 0.0 else 0
@@ -212,6 +230,7 @@ def state(p: np.void, seed: int, t0_ns: int) -> np.ndarray:
     s["rng_motor"], s["rng_imu"] = stream(seed, "motor"), stream(seed, "imu")
     s["rng_box"], s["rng_mag"] = stream(seed, "box"), stream(seed, "mag")
     s["mag_next_ns"] = t0_ns
+    s["carrier"]["rng"], s["carrier"]["next_ns"] = stream(seed, "carrier"), t0_ns
     rng = np.random.default_rng([seed, 4])
     for name, c in (("gnss", p["gnss"]), ("beacon", p["beacon"])):
         s[name]["rng"] = stream(seed, name)

@@ -133,6 +133,14 @@ class Plant:
         s["imu_head"] = s["imu_tail"]
         return samples
 
+    def carrier_samples(self) -> list[tuple[int, np.ndarray, np.ndarray, bool]]:
+        """The same of the IMU on the carrier; none where the rig has none."""
+        r = self.state[0]["carrier"]
+        size = r["t_ns"].size
+        held = [j % size for j in range(int(r["head"]), int(r["tail"]))]
+        r["head"] = r["tail"]
+        return [(int(r["t_ns"][i]), r["gyro"][i].copy(), r["accel"][i].copy(), False) for i in held]
+
     def imu_surroundings(self) -> tuple[float, np.ndarray]:
         """The IMU's temperature (degC) and its newest magnetometer sample (3,), uT, zeros without one."""
         p, s = self.params[0], self.state[0]

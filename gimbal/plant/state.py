@@ -34,6 +34,21 @@ FIX_PARAMS = _record(
     ("baseline_B", "f8", 3),  # unit vector from the first antenna to the second
 )
 
+CARRIER_PARAMS = _record(
+    ("period_ns", "i8"),  # 0: no IMU on the carrier
+    ("lp", "f8", 5),
+    ("pos_B", "f8", 3),
+    ("gyro_M", "f8", (3, 3)),  # B to I with scale and misalignment
+    ("accel_M", "f8", (3, 3)),
+    ("gyro_bias", "f8", 3),
+    ("accel_bias", "f8", 3),
+    ("gyro_noise", "f8"),  # per sample
+    ("accel_noise", "f8"),
+    ("walk_std", "f8"),
+    ("gyro_range", "f8"),
+    ("accel_range", "f8"),
+)
+
 PARAMS = _record(
     ("h_ns", "i8"),  # substep
     ("h_s", "f8"),
@@ -124,6 +139,7 @@ PARAMS = _record(
     ("mag_M", "f8", (3, 3)),  # C to I with soft iron
     ("mag_hard", "f8", 3),
     ("mag_noise", "f8"),
+    ("carrier", CARRIER_PARAMS),
     # receivers, camera boxes
     ("gnss", FIX_PARAMS),
     ("beacon", FIX_PARAMS),
@@ -148,6 +164,18 @@ _FIX_STATE = _record(
     ("pos_N", "f8", (FIX_RING, 3)),
     ("vel_N", "f8", (FIX_RING, 3)),
     ("heading", "f8", FIX_RING),
+    ("walk", "f8", 3),
+    ("rng", "u8", 2),
+)
+
+_CARRIER_STATE = _record(
+    ("next_ns", "i8"),
+    ("head", "i8"),
+    ("tail", "i8"),
+    ("t_ns", "i8", IMU_RING),
+    ("gyro", "f8", (IMU_RING, 3)),
+    ("accel", "f8", (IMU_RING, 3)),
+    ("lp", "f8", (6, 2)),
     ("walk", "f8", 3),
     ("rng", "u8", 2),
 )
@@ -211,6 +239,7 @@ STATE = _record(
     ("imu_clipped", "u1", IMU_RING),
     ("lp", "f8", (6, 2)),
     ("gyro_walk", "f8", 3),
+    ("carrier", _CARRIER_STATE),
     # receivers and boxes
     ("gnss", _FIX_STATE),
     ("beacon", _FIX_STATE),

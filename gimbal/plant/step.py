@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from gimbal.kernels.build import kernel
 from gimbal.plant.body import accelerate, chain, evaluate_base
+from gimbal.plant.carrier_imu import carrier_step, read_carrier, settle_carrier
 from gimbal.plant.motor import apply_commands, load_torque, motor_torques, temperatures
 from gimbal.plant.sensors import (
     encoder_reading,
@@ -94,8 +95,10 @@ def run(params, state, tables, command, delay_ns, n):
         accelerate(p, s, u, _wind(p, s, tables))
         if n == 0:
             settle_imu(p, s)
+            settle_carrier(p, s)
             settle_encoders(s)
         imu_step(p, s)
+        carrier_step(p, s)
         encoder_step(p, s)
         if s["step"] % SLOW == 0:
             if n > 0:
@@ -170,6 +173,7 @@ def read(params, state, tables, sense):
             r["imu_gyro_I"][j, k] = s["imu_gyro"][i, k]
             r["imu_accel_I"][j, k] = s["imu_accel"][i, k]
     r["imu_n"] = n
+    read_carrier(s, r)
     r["imu_temp_degC"] = p["air_degC"] + warm_up(p, s)
     if s["mag_t_ns"] > 0:
         r["mag_valid"] = 1

@@ -45,6 +45,18 @@ def check_roles(config: RigConfig, lines: list[Line]) -> None:
                 "or take the section out."
             )
         )
+    on_carrier = any(line.kind == "carrier_imu" for line in lines)
+    if on_carrier != (config.carrier_imu is not None):
+        raise UsageError(
+            f"rig {config.name!r} can't be run: "
+            + (
+                "devices.carrier_imu is an IMU on the carrier, so the rig file needs a section [carrier_imu] with its "
+                "figures, mount_rpy_deg and position_m."
+                if on_carrier
+                else "it has a section [carrier_imu], but no devices.carrier_imu. Name its driver, or take the "
+                "section out."
+            )
+        )
     if len(imus) == 1 and (len(boards) == 1 and not axes or not boards and sorted(axes) == [0, 1, 2]):
         return
     have = ", ".join(AXES[axis] for axis in axes) or "none"
@@ -80,4 +92,5 @@ def accept_line(line: Line) -> None:
         raise PortError(note)
     why = line.driver.capabilities.carrier_only
     if line.kind == "imu" and why:
-        raise interface.OptionError(f"it can't close the stabilisation loop. {why} Use another IMU as devices.imu.")
+        raise interface.OptionError(f"it can't close the stabilisation loop. {why} Use another IMU as devices.imu; "
+                                     "as devices.carrier_imu it serves.")

@@ -1,7 +1,7 @@
 """Real devices, or emulators on ptys, behind the Rig protocol: drivers in, SENSE; COMMAND, drivers out.
 
-Roles come from the rig file's ``devices``: the one IMU, one or more motor lines, and the receivers named ``gnss``
-(the rig's own) and ``beacon`` (the subject's). Units and signs change here and nowhere else: the device's angle and
+Roles come from the rig file's ``devices``: the camera's IMU, one named ``carrier_imu`` on the carrier, one or more motor
+lines, and the receivers named ``gnss`` (the rig's own) and ``beacon`` (the subject's). Units and signs change here and nowhere else: the device's angle and
 ours differ by ``joints.*.direction`` and ``zero_deg``, latitude and longitude become N about the first own fix.
 """
 
@@ -31,7 +31,7 @@ from gimbal.rig.receivers import Receivers
 from gimbal.rig.wired_stop import WiredStop
 
 _ROLE = {"imu": "IMU", "motor": "motor controllers", "gnss": "rig's GNSS", "beacon": "beacon receiver",
-         "bearing": "vision", "attitude": "autopilot", "gimbal": "gimbal board"}  # fmt: skip
+         "bearing": "vision", "carrier_imu": "carrier IMU", "attitude": "autopilot", "gimbal": "gimbal board"}  # fmt: skip
 _SILENT_FIX_NS = 3_000_000_000  # a receiver is lost after this long without a fix
 _LINK_LOST = int(interface.Status.LINK_LOST)
 
@@ -121,6 +121,8 @@ class HardwareRig:
                         "(the rig's own) or 'beacon' (the subject's). Rename the section."
                     )
                 kind = name
+            if kind == "imu" and name == "carrier_imu":
+                kind = name
             if not registry.entry(device.driver).in_loop:
                 continue  # the operator's: gimbal/rig/radio.py
             told = device_defaults(self.config, kind) | dict(device.options)
@@ -200,6 +202,8 @@ class HardwareRig:
             count = self._read_motors(line)
         elif line.kind == "gimbal" and self._board is not None:
             count = self._board.read(self._sense)
+        elif line.kind == "carrier_imu":
+            count = self._read_carrier(line)
         elif line.kind == "attitude":
             count = self._autopilot.read(line, self._sense)
         elif line.kind == "bearing":
@@ -260,6 +264,22 @@ class HardwareRig:
             status |= bits
         if status:
             self._imu_status[0] |= status & 3  # clipped, lost before
+        return count
+
+    def _read_carrier(self, line: Line) -> int:
+        sense = self._sense
+        assert sense is not None
+        have = int(sense["carrier_n"][0])
+        rows = self._imu_rows if have == 0 else self._imu_rows[: IMU_MAX - have]
+        count = int(line.driver.poll(rows))
+        if count <= 0:
+            return count
+        here = slice(have, have + count)
+        sense["carrier_t_ns"][0, here] = rows["t_ns"][:count]
+        sense["carrier_gyro_I"][0, here] = rows["gyro_rad_s"][:count]
+        sense["carrier_accel_I"][0, here] = rows["accel_m_s2"][:count]
+        sense["carrier_status"][0] |= int(np.bitwise_or.reduce(rows["status"][:count])) & 3
+        sense["carrier_n"][0] = have + count
         return count
 
     def _read_around(self, driver: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from firmware_bridge import interface, registry
 
-LOST_IMU, LOST_MOTORS, LOST_GNSS, LOST_BEACON, LOST_VISION = 1, 2, 4, 8, 16  # bits of SENSE.link_lost
+LOST_IMU, LOST_MOTORS, LOST_GNSS, LOST_BEACON, LOST_VISION, LOST_CARRIER = 1, 2, 4, 8, 16, 32  # SENSE.link_lost
 LOST_BIT = {
     "imu": LOST_IMU,
     "motor": LOST_MOTORS,
@@ -17,6 +17,7 @@ LOST_BIT = {
     "gnss": LOST_GNSS,
     "beacon": LOST_BEACON,
     "bearing": LOST_VISION,
+    "carrier_imu": LOST_CARRIER,
 }
 Mend = Callable[[Callable[[], None]], None]
 _RETRY_FAST_NS, _RETRY_SLOW_NS, _FAST_FOR_NS = 5_000_000, 50_000_000, 1_000_000_000
@@ -40,7 +41,7 @@ class Line:
         )  # lost when silent, too; IMU and motors show their ages
         self.drives = kind in ("motor", "gimbal")
         self.axes: list[int] = []
-        least_ns = _UNCONFIGURED_NS if kind == "imu" else SILENT_NS
+        least_ns = _UNCONFIGURED_NS if kind in ("imu", "carrier_imu") else SILENT_NS
         self.quiet_ns = max(least_ns, int(_PERIODS * 1e9 / rate_hz) if rate_hz > 0.0 else 0)
         self.last_row_ns = 0
         self.configured_ns = 0  # the last try to, once the loop runs

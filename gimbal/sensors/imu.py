@@ -8,11 +8,12 @@ import numpy as np
 
 from gimbal.kernels.build import kernel
 from gimbal.kernels.mat import mat3_vec
-from gimbal.kernels.quat import load3, sub3
+from gimbal.kernels.quat import load3, store3, sub3
 
 CLIPPED, LOST, CONSTANT, NON_FINITE, FUTURE = 1, 2, 4, 8, 16  # bits of MEAS.imu_status
 AHEAD_NS = 5_000_000  # a stamp further ahead of the tick than this is wrong: it would hide that nothing comes any more
 BEYOND = 1.05  # times its range: no sensor can read that, so it is no number either
+NEVER_NS = 1_000_000_000  # the age of what never came
 CONSTANT_AFTER = 24  # identical samples in a row: a live sensor's noise never repeats that long
 
 IMU_PARAMS = np.dtype(
@@ -27,6 +28,7 @@ IMU_PARAMS = np.dtype(
         ("gyro_range", "f8"),  # rad/s
         ("accel_range", "f8"),  # m/s²
         ("dt_s", "f8"),  # nominal sample time
+        ("coarse", "u1"),  # a gyro that reads the same at rest is not stuck: its accelerometer must repeat itself too
         ("mag_CI", "f8", (3, 3)),  # soft iron and mount: field_C = mag_CI (reading - hard)
         ("mag_hard_I", "f8", 3),
         ("mag_on", "u1"),  # calibrated: the magnetometer may be used
@@ -70,48 +72,77 @@ def _beyond(v, most):
 
 
 @kernel
+def sift(p, s, gyro, accel, t_ns, now_ns):
+    """Is a sample fit to be used? (yes, bits of MEAS.imu_status). One that is not newer than the last is none."""
+    if s["started"] and t_ns <= s["t_ns"]:
+        return False, 0
+    if t_ns > now_ns + AHEAD_NS:
+        return False, FUTURE
+    if (
+        not _finite(gyro, accel)
+        or _beyond(gyro, BEYOND * p["gyro_range"])
+        or _beyond(accel, BEYOND * p["accel_range"])
+    ):
+        return False, NON_FINITE
+    last, same, status = s["last_I"], True, 0
+    for i in range(3):
+        same = same and last[i] == gyro[i] and (not p["coarse"] or last[3 + i] == accel[i])  # a stuck gyro alone turns the camera, and hides that it does
+        last[i] = gyro[i]
+        last[3 + i] = accel[i]
+        if abs(gyro[i]) > 0.995 * p["gyro_range"] or abs(accel[i]) > 0.995 * p["accel_range"]:
+            status |= CLIPPED
+    s["repeats"] = s["repeats"] + 1 if same else 0
+    return True, status
+
+
+@kernel
 def measure_imu(p, s, sense, meas):
     """Fill the IMU part of MEAS from SENSE. Samples not newer than the last one are dropped."""
     n = 0
     status = sense["imu_status"] & 3
-    last = s["last_I"]
     bias = gyro_bias(p, sense["imu_temp_degC"])
     for k in range(min(max(sense["imu_n"], 0), 8)):
         t_ns = sense["imu_t_ns"][k]
         gyro = load3(sense["imu_gyro_I"][k])
         accel = load3(sense["imu_accel_I"][k])
-        if s["started"] and t_ns <= s["t_ns"]:
+        good, bits = sift(p, s, gyro, accel, t_ns, sense["t_ns"])
+        status |= bits
+        if not good:
             continue
-        if t_ns > sense["t_ns"] + AHEAD_NS:
-            status |= 16
-            continue
-        if (
-            not _finite(gyro, accel)
-            or _beyond(gyro, BEYOND * p["gyro_range"])
-            or _beyond(accel, BEYOND * p["accel_range"])
-        ):
-            status |= 8
-            continue
-        same = True
-        for i in range(3):
-            same = same and last[i] == gyro[i]  # a stuck gyro alone turns the camera, and hides that it does
-            last[i] = gyro[i]
-            last[3 + i] = accel[i]
-            if abs(gyro[i]) > 0.995 * p["gyro_range"] or abs(accel[i]) > 0.995 * p["accel_range"]:
-                status |= 1
-        s["repeats"] = s["repeats"] + 1 if same else 0
         meas["imu_t_ns"][n] = t_ns
         meas["imu_dt_s"][n] = 1e-9 * (t_ns - s["t_ns"]) if s["started"] else p["dt_s"]
-        g = mat3_vec(p["gyro_CI"], sub3(gyro, bias))
-        a = mat3_vec(p["accel_CI"], sub3(accel, load3(p["accel_bias_I"])))
-        for i in range(3):
-            meas["gyro_C_meas"][n, i] = g[i]
-            meas["accel_C_meas"][n, i] = a[i]
+        store3(meas["gyro_C_meas"][n], mat3_vec(p["gyro_CI"], sub3(gyro, bias)))
+        store3(meas["accel_C_meas"][n], mat3_vec(p["accel_CI"], sub3(accel, load3(p["accel_bias_I"]))))
         s["t_ns"] = t_ns
         s["started"] = 1
         n += 1
     if s["repeats"] >= CONSTANT_AFTER:
-        status |= 4
+        status |= CONSTANT
     meas["imu_n"] = n
     meas["imu_status"] = status
-    meas["imu_age_ns"] = sense["t_ns"] - s["t_ns"] if s["started"] else 1_000_000_000
+    meas["imu_age_ns"] = sense["t_ns"] - s["t_ns"] if s["started"] else NEVER_NS
+
+
+@kernel
+def measure_carrier(p, s, sense, meas):
+    """The same of the carrier's IMU, in the base's axes. One that is stuck has no samples."""
+    n = 0
+    status = sense["carrier_status"] & 3
+    for k in range(min(max(sense["carrier_n"], 0), 8)):
+        t_ns = sense["carrier_t_ns"][k]
+        gyro = load3(sense["carrier_gyro_I"][k])
+        accel = load3(sense["carrier_accel_I"][k])
+        good, bits = sift(p, s, gyro, accel, t_ns, sense["t_ns"])
+        status |= bits
+        if good and s["repeats"] < CONSTANT_AFTER:
+            meas["carrier_t_ns"][n] = t_ns
+            store3(meas["carrier_gyro_B_meas"][n], mat3_vec(p["gyro_CI"], sub3(gyro, load3(p["gyro_bias_I"]))))
+            store3(meas["carrier_accel_B_meas"][n], mat3_vec(p["accel_CI"], sub3(accel, load3(p["accel_bias_I"]))))
+            s["t_ns"] = t_ns
+            s["started"] = 1
+            n += 1
+    if s["repeats"] >= CONSTANT_AFTER:
+        status |= CONSTANT
+    meas["carrier_n"] = n
+    meas["carrier_status"] = status
+    meas["carrier_age_ns"] = sense["t_ns"] - s["t_ns"] if s["started"] else NEVER_NS

@@ -112,7 +112,10 @@ SENSE = _record(
     ("bearing_arrival_ns", "i8"),
     ("bearing_xy", "f8", 2),  # tangents from the boresight, right and down
     ("bearing_std", "f8"),  # rad, of the whole; 0: not known, the rig file's figures hold
-    ("link_lost", "u4"),  # bit per device: 1 IMU, 2 motors, 4 GNSS, 8 beacon, 16 vision, 32 carrier IMU: port gone or silent
+    (
+        "link_lost",
+        "u4",
+    ),  # bit per device: 1 IMU, 2 motors, 4 GNSS, 8 beacon, 16 vision, 32 carrier IMU: port gone or silent
     ("imu_temp_degC", "f8"),  # of the IMU; 0 = it doesn't say
     ("mag_valid", "u1"),
     ("mag_t_ns", "i8"),

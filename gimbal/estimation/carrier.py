@@ -55,10 +55,12 @@ from gimbal.kernels.quat import (
 TAKEOVER_NS = 20_000_000  # the camera's samples away for so long: until then its own prediction is the better one
 FADE_S = 3.0  # over which the carrier's part comes, goes, and is put right
 SMOOTH_S = 0.3  # of the difference: joints shake and encoders step
-RATE_SMOOTH_S = 0.1
+RATE_SMOOTH_S = 0.3  # longer than a sensor that hangs takes to be found stuck
 VEL_STD = 0.3  # m/s: what the arm between the IMUs makes of joint rates
 GATE = 25.0  # difference² over its variance: beyond it for APART_S one of the two is wrong, nobody knows which
 APART_S = 2.0
+ROUGH_STD = math.radians(3.0)  # rad: while one's tilt is known no better, it has no part
+NORTH_S = 5.0  # each finds north by itself, and better tilt with it; one that hasn't so long after the other is told
 
 CARRIER_PARAMS = np.dtype(
     [
@@ -79,6 +81,7 @@ CARRIER_STATE = np.dtype(
         ("carried", "u1"),  # the camera's attitude is the carrier's
         ("left", "f8", 3),  # rad in N, then: from the carrier's to what NAV tells, bled off
         ("apart_s", "f8"),
+        ("north_s", "f8"),  # for so long one has had north and the other not
         ("rate_off", "f8", 3),  # rad/s in B, low-passed
     ],
     align=True,
@@ -94,6 +97,7 @@ def carrier_reset(p, s):
     s["share"] = 0.0
     s["carried"] = 0
     s["apart_s"] = 0.0
+    s["north_s"] = 0.0
     for i in range(3):
         s["off"][i] = 0.0
         s["left"][i] = 0.0
@@ -123,14 +127,15 @@ def carrier(p, s, p_cam, cam, sense, meas, nav):
     q_BC, w_joints = chain(p_cam, nav["joint_angle_est"], nav["joint_rate_est"])
     q_NB = q_mul(load4(base["q"]), q_exp(scale3(w_B, max(age_s, 0.0))))
     there = q_mul(q_NB, q_BC)
-    present = cam["started"] and not cam["status"] & COARSE and meas["imu_age_ns"] < TAKEOVER_NS
+    present = cam["started"] and meas["imu_age_ns"] < TAKEOVER_NS
     dt = p_cam["dt"]
     if s["carried"] and present:
         _take_up(p, s, cam, nav, there)
-    if alive and present:
+    both = alive and present and not cam["status"] & COARSE
+    if both:
         _compare(p, s, cam, nav, there, dt)
-    _rate_off(s, nav, w_B, alive and present, dt)
-    part = 1.0 if alive and present and s["apart_s"] < APART_S else 0.0
+    _rate_off(s, nav, w_B, both, dt)
+    part = 1.0 if both and s["apart_s"] < APART_S and max(_tilt_var(cam), _tilt_var(base)) < ROUGH_STD**2 else 0.0
     s["share"] += (part - s["share"]) * dt / FADE_S
     tilt_weight, heading_weight = _weights(p, s, cam)
     off = s["off"]
@@ -202,9 +207,12 @@ def _compare(p, s, cam, nav, there, dt):
     if not (here and other):
         apart = q_mul(q_axis(2, -about_down), apart)
         s["turn"] = -about_down
-    if other and not here:
+    s["north_s"] = s["north_s"] + dt if (here != 0) != (other != 0) else 0.0
+    if s["north_s"] < NORTH_S:
+        pass
+    elif other:
         tie_heading(cam, about_down, _heading_var(base) + tilt_var)
-    elif here and not other:
+    else:
         tie_heading(base, -about_down, _heading_var(cam) + tilt_var)
     d = q_log(q_normalize(apart))
     k = dt / SMOOTH_S if s["seen"] else 1.0

@@ -92,5 +92,7 @@ def accept_line(line: Line) -> None:
         raise PortError(note)
     why = line.driver.capabilities.carrier_only
     if line.kind == "imu" and why:
-        raise interface.OptionError(f"it can't close the stabilisation loop. {why} Use another IMU as devices.imu; "
-                                     "as devices.carrier_imu it serves.")
+        raise interface.OptionError(
+            f"it can't close the stabilisation loop. {why} Use another IMU as devices.imu; "
+            "as devices.carrier_imu it serves."
+        )

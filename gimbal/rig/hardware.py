@@ -1,8 +1,9 @@
 """Real devices, or emulators on ptys, behind the Rig protocol: drivers in, SENSE; COMMAND, drivers out.
 
-Roles come from the rig file's ``devices``: the camera's IMU, one named ``carrier_imu`` on the carrier, one or more motor
-lines, and the receivers named ``gnss`` (the rig's own) and ``beacon`` (the subject's). Units and signs change here and nowhere else: the device's angle and
-ours differ by ``joints.*.direction`` and ``zero_deg``, latitude and longitude become N about the first own fix.
+Roles come from the rig file's ``devices``: the camera's IMU, one named ``carrier_imu`` on the carrier, one or more
+motor lines, and the receivers named ``gnss`` (the rig's own) and ``beacon`` (the subject's). Units and signs change here
+and nowhere else: the device's angle and ours differ by ``joints.*.direction`` and ``zero_deg``, latitude and longitude
+become N about the first own fix.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from gimbal.rig.receivers import Receivers
 from gimbal.rig.wired_stop import WiredStop
 
 _ROLE = {"imu": "IMU", "motor": "motor controllers", "gnss": "rig's GNSS", "beacon": "beacon receiver",
-         "bearing": "vision", "carrier_imu": "carrier IMU", "attitude": "autopilot", "gimbal": "gimbal board"}  # fmt: skip
+         "bearing": "vision", "carrier_imu": "carrier's IMU", "attitude": "autopilot",
+         "gimbal": "gimbal board"}  # fmt: skip
 _SILENT_FIX_NS = 3_000_000_000  # a receiver is lost after this long without a fix
 _LINK_LOST = int(interface.Status.LINK_LOST)
 

@@ -14,7 +14,8 @@ CLIPPED, LOST, CONSTANT, NON_FINITE, FUTURE = 1, 2, 4, 8, 16  # bits of MEAS.imu
 AHEAD_NS = 5_000_000  # a stamp further ahead of the tick than this is wrong: it would hide that nothing comes any more
 BEYOND = 1.05  # times its range: no sensor can read that, so it is no number either
 NEVER_NS = 1_000_000_000  # the age of what never came
-CONSTANT_AFTER = 24  # identical samples in a row: a live sensor's noise never repeats that long
+CONSTANT_AFTER = 24  # identical gyro samples in a row: a live sensor's noise never repeats that long
+COARSE_AFTER = 8  # gyro and accelerometer together, where a gyro alone may well read the same at rest
 
 IMU_PARAMS = np.dtype(
     [
@@ -78,15 +79,13 @@ def sift(p, s, gyro, accel, t_ns, now_ns):
         return False, 0
     if t_ns > now_ns + AHEAD_NS:
         return False, FUTURE
-    if (
-        not _finite(gyro, accel)
-        or _beyond(gyro, BEYOND * p["gyro_range"])
-        or _beyond(accel, BEYOND * p["accel_range"])
-    ):
+    if not _finite(gyro, accel) or _beyond(gyro, BEYOND * p["gyro_range"]) or _beyond(accel, BEYOND * p["accel_range"]):
         return False, NON_FINITE
     last, same, status = s["last_I"], True, 0
     for i in range(3):
-        same = same and last[i] == gyro[i] and (not p["coarse"] or last[3 + i] == accel[i])  # a stuck gyro alone turns the camera, and hides that it does
+        same = (
+            same and last[i] == gyro[i] and (not p["coarse"] or last[3 + i] == accel[i])
+        )  # a stuck gyro alone turns the camera, and hides that it does
         last[i] = gyro[i]
         last[3 + i] = accel[i]
         if abs(gyro[i]) > 0.995 * p["gyro_range"] or abs(accel[i]) > 0.995 * p["accel_range"]:
@@ -134,14 +133,14 @@ def measure_carrier(p, s, sense, meas):
         accel = load3(sense["carrier_accel_I"][k])
         good, bits = sift(p, s, gyro, accel, t_ns, sense["t_ns"])
         status |= bits
-        if good and s["repeats"] < CONSTANT_AFTER:
+        if good and s["repeats"] < COARSE_AFTER:
             meas["carrier_t_ns"][n] = t_ns
             store3(meas["carrier_gyro_B_meas"][n], mat3_vec(p["gyro_CI"], sub3(gyro, load3(p["gyro_bias_I"]))))
             store3(meas["carrier_accel_B_meas"][n], mat3_vec(p["accel_CI"], sub3(accel, load3(p["accel_bias_I"]))))
             s["t_ns"] = t_ns
             s["started"] = 1
             n += 1
-    if s["repeats"] >= CONSTANT_AFTER:
+    if s["repeats"] >= COARSE_AFTER:
         status |= CONSTANT
     meas["carrier_n"] = n
     meas["carrier_status"] = status

@@ -15,6 +15,7 @@ import numpy as np
 from gimbal.modes import Mode as Mode
 
 IMU_MAX = 8  # IMU samples a tick can take
+CARRIER_MAX = 4  # of the carrier's IMU: every row of a log carries them
 
 
 class JointMode(enum.IntEnum):
@@ -128,9 +129,9 @@ SENSE = _record(
     ("wired_stop_open", "u1"),  # the wired stop chain is open (motor power is cut)
     ("carrier_n", "i4"),  # samples of a second IMU, on the carrier before the outermost joint, as imu_*
     ("carrier_status", "u4"),
-    ("carrier_t_ns", "i8", IMU_MAX),
-    ("carrier_gyro_I", "f8", (IMU_MAX, 3)),  # in that sensor's own axes
-    ("carrier_accel_I", "f8", (IMU_MAX, 3)),
+    ("carrier_t_ns", "i8", CARRIER_MAX),
+    ("carrier_gyro_I", "f8", (CARRIER_MAX, 3)),  # in that sensor's own axes
+    ("carrier_accel_I", "f8", (CARRIER_MAX, 3)),
 )
 
 # One operator command, read once a tick from shared memory.
@@ -164,9 +165,9 @@ MEAS = _record(
     ("mag_C_meas", "f8", 3),  # uT
     ("carrier_n", "i4"),
     ("carrier_status", "u4"),  # as imu_status
-    ("carrier_t_ns", "i8", IMU_MAX),
-    ("carrier_gyro_B_meas", "f8", (IMU_MAX, 3)),
-    ("carrier_accel_B_meas", "f8", (IMU_MAX, 3)),
+    ("carrier_t_ns", "i8", CARRIER_MAX),
+    ("carrier_gyro_B_meas", "f8", (CARRIER_MAX, 3)),
+    ("carrier_accel_B_meas", "f8", (CARRIER_MAX, 3)),
     ("carrier_age_ns", "i8"),
 )
 

@@ -1,8 +1,8 @@
 """Real devices, or emulators on ptys, behind the Rig protocol: drivers in, SENSE; COMMAND, drivers out.
 
 Roles come from the rig file's ``devices``: the camera's IMU, one named ``carrier_imu`` on the carrier, one or more
-motor lines, and the receivers named ``gnss`` (the rig's own) and ``beacon`` (the subject's). Units and signs change here
-and nowhere else: the device's angle and ours differ by ``joints.*.direction`` and ``zero_deg``, latitude and longitude
+motor lines, and the receivers named ``gnss`` (the rig's own) and ``beacon`` (the subject's). Units and signs change
+here and nowhere else: the device's angle and ours differ by ``joints.*.direction`` and ``zero_deg``, latitude and longitude
 become N about the first own fix.
 """
 
@@ -20,7 +20,7 @@ from firmware_bridge.transport import open_transport
 from gimbal.config.schema import Rig as RigConfig
 from gimbal.errors import UsageError
 from gimbal.frames import AXES
-from gimbal.records import IMU_MAX, JointMode
+from gimbal.records import CARRIER_MAX, IMU_MAX, JointMode
 from gimbal.rig.acceptance import accept_drive, accept_line, check_roles, device_defaults
 from gimbal.rig.autopilot import Autopilot
 from gimbal.rig.board import Board
@@ -216,7 +216,7 @@ class HardwareRig:
             line.last_row_ns = now
             line.reopened_ns = 0
             # More may wait in the driver without a byte on the line; a line without descriptor is asked each tick.
-            line.troubled = count == IMU_MAX or line.watched < 0
+            line.troubled = count >= CARRIER_MAX or line.watched < 0
         elif count == _LINK_LOST:
             line.hang_up(now)
         self._watch(line)
@@ -272,7 +272,7 @@ class HardwareRig:
         sense = self._sense
         assert sense is not None
         have = int(sense["carrier_n"][0])
-        rows = self._imu_rows if have == 0 else self._imu_rows[: IMU_MAX - have]
+        rows = self._imu_rows[: CARRIER_MAX - have]
         count = int(line.driver.poll(rows))
         if count <= 0:
             return count

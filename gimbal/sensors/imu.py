@@ -127,7 +127,7 @@ def measure_carrier(p, s, sense, meas):
     """The same of the carrier's IMU, in the base's axes. One that is stuck has no samples."""
     n = 0
     status = sense["carrier_status"] & 3
-    for k in range(min(max(sense["carrier_n"], 0), 8)):
+    for k in range(min(max(sense["carrier_n"], 0), 4)):
         t_ns = sense["carrier_t_ns"][k]
         gyro = load3(sense["carrier_gyro_I"][k])
         accel = load3(sense["carrier_accel_I"][k])

@@ -33,7 +33,7 @@ class Bench:
         self.rates = np.zeros(1, OUTPUT_STATE)[0]
         self.torque, self.off = np.array([0.1, 0.2, 0.3]), False
         self.meas["joint_valid"] = 1
-        self.nav["valid"] = 1
+        self.nav["valid"] = self.nav["settled"] = 1
         self.sense["t_ns"] = 1000 * MS
         self.limits = 0
 

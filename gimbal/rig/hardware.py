@@ -2,8 +2,8 @@
 
 Roles come from the rig file's ``devices``: the camera's IMU, one named ``carrier_imu`` on the carrier, one or more
 motor lines, and the receivers named ``gnss`` (the rig's own) and ``beacon`` (the subject's). Units and signs change
-here and nowhere else: the device's angle and ours differ by ``joints.*.direction`` and ``zero_deg``, latitude and longitude
-become N about the first own fix.
+here and nowhere else: the device's angle and ours differ by ``joints.*.direction`` and ``zero_deg``, latitude and
+longitude become N about the first own fix.
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ from gimbal.kernels.quat import (
     store4,
 )
 
+ROUGH_S = 0.3  # armed before the tilt is known: the estimate draws so hard until it is
+
 POINTING_PARAMS = np.dtype(
     [
         ("gain", "f8", 3),
@@ -118,7 +120,7 @@ def hold_attitude(p, s, meas, nav):
         q = q_mul(load4(s["snap_N"]), q)
         out = q_mul(load4(s["snap_N"]), out)
         s["north"] = 0.0
-    turn = q_exp(scale3(load3(s["draw"][1]), dt_s / p["draw_s"]))
+    turn = q_exp(scale3(load3(s["draw"][1]), dt_s / p["draw_s"]) if nav["settled"] else scale3(e, dt_s / ROUGH_S))
     store4(s["q_NC"], q_normalize(q_mul(turn, q)))
     store4(s["out"], q_normalize(q_mul(turn, out)))
 

@@ -97,7 +97,7 @@ def hold(params, seconds, q_est, gyro, bias):
     p, s = params[0]["pointing"], np.zeros(1, POINTING_STATE)
     meas, nav = np.zeros(1, MEAS), np.zeros(1, NAV)
     meas["imu_n"], meas["imu_dt_s"] = 1, DT
-    nav["valid"] = 1
+    nav["valid"] = nav["settled"] = 1
     out = []
     for i in range(int(seconds / DT)):
         t = i * DT
@@ -135,7 +135,7 @@ def test_a_changed_bias_gets_in_without_a_kink(params: np.ndarray) -> None:
 def test_north_found_is_not_a_motion_of_the_camera(params: np.ndarray) -> None:
     p, s = params[0]["pointing"], np.zeros(1, POINTING_STATE)
     meas, nav = np.zeros(1, MEAS), np.zeros(1, NAV)
-    nav["valid"], nav["q_NC_est"] = 1, (1.0, 0.0, 0.0, 0.0)
+    nav["valid"], nav["settled"], nav["q_NC_est"] = 1, 1, (1.0, 0.0, 0.0, 0.0)
     hold_attitude(p, s[0], meas[0], nav[0])
     nav["heading_step"], nav["q_NC_est"] = 0.15, q_exp((0.0, 0.0, 0.15))
     hold_attitude(p, s[0], meas[0], nav[0])

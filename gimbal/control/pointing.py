@@ -29,7 +29,7 @@ from gimbal.kernels.quat import (
     store4,
 )
 
-ROUGH_S = 0.3  # armed before the tilt is known: the estimate draws so hard until it is
+ROUGH_S = 1.0  # armed before the tilt is known: the estimate draws so hard until it is
 
 POINTING_PARAMS = np.dtype(
     [

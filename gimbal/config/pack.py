@@ -28,6 +28,11 @@ from gimbal.units import DEG, G0, MS
 NEVER_TICKS = 1 << 30
 STOP_CLEAR_DEG = 5.0  # framing keeps joints so far from where their soft stops begin
 HOLD_PHASE, HOLD_DAMPING = 0.03, 0.7  # rad of phase that the delay takes at the hold's bandwidth; damping ratio
+SPEED_SHARE = 0.76  # of a joint's greatest rate: what is left is the loops'
+STOP_SHARE = 0.3  # of the soft end-stop's width, before the hard stop: as far as the camera's motion takes a joint
+BRAKE_SHARE = 0.5  # of the acceleration that a joint's torque can make
+BASE_SMOOTH_S, TAKEN_SMOOTH_S = 0.03, 0.01  # low-passes on the base's rate and on what is taken of the rate command
+FLOOR = 0.2  # of singularity_cos: |det J| is taken as no smaller
 IDENTITY = [1.0, 0.0, 0.0, 0.0, 0.0]
 
 
@@ -75,6 +80,7 @@ def pack_params(rig: Rig, *, start_armed: bool = False) -> np.ndarray:
     _pack_allocation(p["allocation"], rig, order)
     _pack_limits(p["limits"], rig)
     _pack_reach(p["reach"], rig)
+    _pack_feasible(p["feasible"], rig, order)
     _pack_thermal(p["thermal"], rig)
     _pack_supervisor(p["supervisor"], rig, start_armed)
     return params
@@ -293,7 +299,9 @@ def _pack_allocation(p: np.void, rig: Rig, order: np.ndarray) -> None:
     pack_motion(p["ahead"], rig)
     pack_foresight(p["foresight"], rig)
     p["singularity_cos"] = rig.limits.singularity_cos
-    p["damped_cos"] = 0.4 * rig.limits.singularity_cos  # exact as long as the torque reaches: 0.1
+    p["faded_cos"] = 0.4 * rig.limits.singularity_cos
+    p["most"] = 2.0 * rig.limits.max_torque_Nm
+    p["floor_cos"] = FLOOR * rig.limits.singularity_cos
     p["with_inertia"] = ff.inertia
     p["with_imbalance"] = ff.imbalance
     p["with_los"] = ff.line_of_sight
@@ -322,6 +330,22 @@ def _pack_reach(p: np.void, rig: Rig) -> None:
         p["fastest"][a] = 0.6 * joint.max_rate_deg_s * DEG  # the rest is for the base's motion
         p["low"][a] = (joint.min_deg + joint.soft_stop_deg) * DEG
         p["high"][a] = (joint.max_deg - joint.soft_stop_deg) * DEG
+
+
+def _pack_feasible(p: np.void, rig: Rig, order: np.ndarray) -> None:
+    for a, name in enumerate(AXES):
+        joint = getattr(rig.joints, name)
+        p["continuous"][a] = joint.continuous
+        p["max_rate"][a] = SPEED_SHARE * joint.max_rate_deg_s * DEG
+        p["stop_min"][a] = (joint.min_deg + STOP_SHARE * joint.soft_stop_deg) * DEG
+        p["stop_max"][a] = (joint.max_deg - STOP_SHARE * joint.soft_stop_deg) * DEG
+        p["brake"][a] = BRAKE_SHARE * rig.limits.max_torque_Nm / _carried(rig, a)
+    p["gain"] = rig.control.attitude_gain_1_s
+    p["floor"] = FLOOR * rig.limits.singularity_cos
+    p["slew"] = 2.0 * p["brake"][order[0]] / rig.loop_rate_hz
+    p["slow"] = min(1.0 / (BASE_SMOOTH_S * rig.loop_rate_hz), 1.0)
+    p["smooth"] = min(1.0 / (TAKEN_SMOOTH_S * rig.loop_rate_hz), 1.0)
+    p["near"], p["within"] = rig.limits.singularity_cos, 0.6 * rig.limits.singularity_cos
 
 
 def _pack_thermal(p: np.void, rig: Rig) -> None:

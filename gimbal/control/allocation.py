@@ -17,7 +17,7 @@ from gimbal.control.joint_kinematics import (
     CHAIN_PARAMS,
     CHAIN_STATE,
     chain_torque,
-    joint_acceleration,
+    joint_motion,
     mass_matrix,
     place_chain,
 )
@@ -41,7 +41,9 @@ ALLOCATION_PARAMS = np.dtype(
         ("fast_sections", "f8", (3, NOTCHES, 5)),
         ("with_fast", "u1"),
         ("singularity_cos", "f8"),  # |det J| under which it is reported,
-        ("damped_cos", "f8"),  # and under which the joints' motion is damped
+        ("faded_cos", "f8"),  # under which nothing is fed forward of the base's acceleration,
+        ("floor_cos", "f8"),  # and under which the outer joint is asked for no more
+        ("most", "f8"),  # N m into the shaping: its slow sections would remember what no motor makes
         ("with_inertia", "u1"),
         ("with_imbalance", "u1"),
         ("with_los", "u1"),
@@ -84,9 +86,9 @@ def allocation_reset(s):
 
 
 @kernel
-def _joint_motion(p, s, q_BC, boresight_B, vector_C, out):
+def _joint_motion(p, s, q_BC, vector_C, out):
     """Joint rates (or accelerations), by axis index into ``out``, that turn the camera at vector_C."""
-    joint_acceleration(s["chain"], q_rotate(q_BC, vector_C), boresight_B, p["damped_cos"], s["joint_accel"])
+    joint_motion(s["chain"], q_rotate(q_BC, vector_C), p["floor_cos"], s["joint_accel"])
     for k in range(3):
         out[p["chain"]["order"][k]] = s["joint_accel"][k]
 
@@ -98,18 +100,19 @@ def model_chain(p, s, meas, nav, dt_s):
     place_chain(p["chain"], s["chain"], s["ahead"]["angle"])
     mass_matrix(p["chain"], s["chain"])
     q_BC = q_from_joints(p["chain"]["order"], s["ahead"]["angle"])
-    boresight_B = q_rotate(q_BC, (1.0, 0.0, 0.0))
-    _joint_motion(p, s, q_BC, boresight_B, load3(nav["omega_NC_C_est"]), s["camera_rate"])
+    _joint_motion(p, s, q_BC, load3(nav["omega_NC_C_est"]), s["camera_rate"])
 
 
 @kernel
-def _feedback(p, s, q_BC, boresight_B, demand_C, sections, memory, out):
+def _feedback(p, s, q_BC, demand_C, sections, memory, out):
     """Joint torques of an acceleration of the camera, shaped, by axis index into ``out``."""
     M, order = s["chain"]["M"], p["chain"]["order"]
-    joint_acceleration(s["chain"], q_rotate(q_BC, demand_C), boresight_B, p["damped_cos"], s["joint_accel"])
+    joint_motion(s["chain"], q_rotate(q_BC, demand_C), p["floor_cos"], s["joint_accel"])
     for k in range(3):
         a = order[k]
         x = M[k, 0] * s["joint_accel"][0] + M[k, 1] * s["joint_accel"][1] + M[k, 2] * s["joint_accel"][2]
+        if abs(x) > p["most"]:  # what is no number stays none
+            x = p["most"] if x > 0.0 else -p["most"]
         for n in range(NOTCHES):
             x = biquad(sections[a, n], memory[a, n], x)
         out[a] = x
@@ -128,19 +131,18 @@ def allocate(p, s, demand_C, fast_C, share, rate_sp_C, accel_sp_C, force_C, dt_s
     chain, ahead = s["chain"], s["ahead"]
     order = p["chain"]["order"]
     q_BC = q_from_joints(order, ahead["angle"])
-    boresight_B = q_rotate(q_BC, (1.0, 0.0, 0.0))
-    _feedback(p, s, q_BC, boresight_B, demand_C, p["sections"], s["sections"], s["feedback"])
+    _feedback(p, s, q_BC, demand_C, p["sections"], s["sections"], s["feedback"])
     if p["with_fast"]:
-        _feedback(p, s, q_BC, boresight_B, fast_C, p["fast_sections"], s["fast_sections"], s["fast"])
+        _feedback(p, s, q_BC, fast_C, p["fast_sections"], s["fast_sections"], s["fast"])
         for a in range(3):
             s["feedback"][a] += share * (s["fast"][a] - s["feedback"][a])
 
-    _joint_motion(p, s, q_BC, boresight_B, rate_sp_C, s["rate"])
+    _joint_motion(p, s, q_BC, rate_sp_C, s["rate"])
     alpha_C = accel_sp_C if p["with_los"] else (0.0, 0.0, 0.0)
-    _joint_motion(p, s, q_BC, boresight_B, alpha_C, s["accel"])
+    _joint_motion(p, s, q_BC, alpha_C, s["accel"])
     # near the singularity what the base's motion asks of the joints grows past every torque, and the noise in it too
-    room = p["singularity_cos"] - p["damped_cos"]
-    near = min(max((chain["margin"] - p["damped_cos"]) / max(room, 1e-3), 0.0), 1.0)
+    room = p["singularity_cos"] - p["faded_cos"]
+    near = min(max((chain["margin"] - p["faded_cos"]) / max(room, 1e-3), 0.0), 1.0)
     for a in range(3):
         s["rate"][a] += ahead["rate"][a]
         s["accel"][a] += near * ahead["accel"][a]

@@ -182,6 +182,24 @@ def joint_acceleration(s, alpha_B, boresight_B, floor, out):
 
 
 @kernel
+def joint_motion(s, vector_B, floor, out):
+    """Joint rates or accelerations (by place) that turn the camera at vector_B, outer joint first.
+
+    The axes of the last two joints are orthogonal at every pose: they always make their two directions of the camera,
+    whatever the outer joint does. That one alone makes the third, asked for no more than at ``floor`` of |det J|.
+    """
+    a0 = load3(s["axis_B"][0])
+    a1 = load3(s["axis_B"][1])
+    a2 = load3(s["axis_B"][2])
+    third = cross3(a1, a2)
+    det = dot3(a0, third)
+    x = dot3(vector_B, third) / (max(abs(det), floor) * (1.0 if det >= 0.0 else -1.0))
+    out[0] = x
+    out[1] = dot3(vector_B, a1)
+    out[2] = dot3(vector_B, a2) - dot3(a0, a2) * x
+
+
+@kernel
 def camera_acceleration(s, joint_torque, out_q):
     """Camera angular acceleration in B (tuple) that a small extra joint torque (by place) gives: J M^-1 tau."""
     M = s["M"]

@@ -24,7 +24,11 @@ LIMITS_PARAMS = np.dtype(
 
 @kernel
 def _end_stop(p, axis, angle, rate, torque):
-    """A spring that reaches the full torque at the hard stop, damping while moving outwards, no help outwards."""
+    """A spring that reaches the full torque at the hard stop, damping while moving outwards, no help outwards.
+
+    All of it is for the last degree: the rate command has ended the motion outwards before (feasible), and a damper on
+    the motor's side, late as it is, would ring the structure.
+    """
     if p["continuous"][axis]:
         return torque, False
     width = p["stop_width"][axis]
@@ -39,13 +43,15 @@ def _end_stop(p, axis, angle, rate, torque):
         outwards = -1.0
     if depth <= 0.0:
         return torque, False
+    steep = depth * depth
+    steep *= steep * steep
     push = outwards * torque
     if push > 0.0:
-        push *= 1.0 - depth  # the loop's wish to go further out fades
-    push -= p["max_torque"][axis] * depth * depth
+        push *= 1.0 - steep  # the loop's wish to go further out fades
+    push -= p["max_torque"][axis] * steep
     speed = outwards * rate
     if speed > 0.0:
-        push -= p["stop_damping"][axis] * depth * speed
+        push -= p["stop_damping"][axis] * steep * speed
     return outwards * push, True
 
 

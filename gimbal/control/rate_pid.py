@@ -78,6 +78,11 @@ def rate_pid(p, s, rate_C, control, share, authority, dt_s, out, fast):
 
 @kernel
 def pid_unwind(p, s, lost_C, dt_s, rate_1_s):
-    """Back-calculation: lost_C (rad/s², camera axes) is what the limits took from the demand."""
+    """Back-calculation: lost_C (rad/s², camera axes) is what the limits took from the demand.
+
+    The integral gives back what it has, and takes no sign against what the error asks: that would outlast the limit.
+    """
     for k in range(3):
-        s["i"][k] = min(max(s["i"][k] + rate_1_s * dt_s * lost_C[k], -p["i_limit"]), p["i_limit"])
+        i = s["i"][k]
+        less = i + rate_1_s * dt_s * lost_C[k]
+        s["i"][k] = min(max(less, min(i, 0.0)), max(i, 0.0))

@@ -20,6 +20,7 @@ from gimbal.control.allocation import (
     remember_torque,
 )
 from gimbal.control.disturbance import OBSERVER_PARAMS, OBSERVER_STATE, observe, observer_reset, remember
+from gimbal.control.feasible import FEASIBLE_PARAMS, FEASIBLE_STATE, feasible, feasible_reset
 from gimbal.control.handover import HANDOVER_PARAMS, HANDOVER_STATE, handover, handover_reset
 from gimbal.control.joint_kinematics import camera_acceleration
 from gimbal.control.limits import LIMITS_PARAMS, limit_torque
@@ -69,6 +70,7 @@ PARAMS = np.dtype(
         ("lens", LENS_PARAMS),
         ("profile", PROFILE_PARAMS),
         ("pointing", POINTING_PARAMS),
+        ("feasible", FEASIBLE_PARAMS),
         ("handover", HANDOVER_PARAMS),
         ("pid", PID_PARAMS),
         ("observer", OBSERVER_PARAMS),
@@ -94,6 +96,7 @@ STATE = np.dtype(
         ("modes", MODES_STATE),
         ("profile", PROFILE_STATE),
         ("pointing", POINTING_STATE),
+        ("feasible", FEASIBLE_STATE),
         ("handover", HANDOVER_STATE),
         ("pid", PID_STATE),
         ("observer", OBSERVER_STATE),
@@ -117,6 +120,7 @@ STATE = np.dtype(
 
 @kernel
 def _loops_reset(s):
+    feasible_reset(s["feasible"])
     handover_reset(s["handover"])
     pid_reset(s["pid"])
     observer_reset(s["observer"])
@@ -146,12 +150,21 @@ def _finite(v):
 
 @kernel
 def _control(p, s, row, q_NC, rate_C):
-    """Attitude error -> rate -> acceleration demand -> joint torque, before limits, into state["torque"]."""
+    """Attitude error -> rate -> acceleration demand -> joint torque, before limits, into state["torque"].
+
+    Returns limit bits.
+    """
     nav, setpoint, control = row["nav"], row["setpoint"], row["control"]
     dt_s = p["dt_s"]
     gain = authority(s["supervisor"])
     point(p["pointing"], q_NC, setpoint, gain, control)
-    margin = s["allocation"]["chain"]["margin"]
+    allocation = s["allocation"]
+    model_chain(p["allocation"], allocation, s["meas"], nav, dt_s)
+    order, rate_sp_C = p["allocation"]["chain"]["order"], load3(setpoint["rate_sp_C"])
+    bits = feasible(
+        p["feasible"], s["feasible"], allocation["chain"], allocation["ahead"], nav, order, rate_sp_C, gain, control
+    )
+    margin = allocation["chain"]["margin"]
     rate_err_C = sub3(load3(control["rate_cmd_C"]), rate_C)
     handover(p["handover"], s["handover"], s["limits"], control["attitude_err_C"], rate_err_C, margin, dt_s)
     share = s["handover"]["share"]
@@ -161,9 +174,7 @@ def _control(p, s, row, q_NC, rate_C):
     for k in range(3):
         s["demand_C"][k] -= s["observer"]["estimate"][k]
         control["disturbance_est"][k] = s["observer"]["estimate"][k]
-    allocation = s["allocation"]
-    model_chain(p["allocation"], allocation, s["meas"], nav, dt_s)
-    rate_sp_C, accel_sp_C = load3(setpoint["rate_sp_C"]), load3(setpoint["accel_sp_C"])
+    accel_sp_C = load3(setpoint["accel_sp_C"])
     demand_C, fast_C, force_C = load3(s["demand_C"]), load3(s["fast_C"]), load3(nav["accel_C_meas"])
     allocate(p["allocation"], allocation, demand_C, fast_C, share, rate_sp_C, accel_sp_C, force_C, dt_s)
     for a in range(3):
@@ -171,7 +182,8 @@ def _control(p, s, row, q_NC, rate_C):
         control["ff"][a] = s["allocation"]["feedforward"][a]
     if gain >= 1.0 and s["supervisor"]["arm"] == Arm.ARMED and not s["cut"] and _finite(s["torque"]):
         s["feedforward_off"] = 1 if learn(p["allocation"], allocation, dt_s) else 0
-    control["singularity_margin"] = s["allocation"]["chain"]["margin"]
+    control["singularity_margin"] = margin
+    return bits
 
 
 @kernel
@@ -322,8 +334,8 @@ def step(params, state, sense, inbox, command, row):
     # control: torque for each joint, or rates for devices with their own loops, within limits
     output = p["supervisor"]["output"]["kind"]
     if output == TORQUE:
-        _control(p, s, r, q_NC, rate_C)
-        limits = _limit(p, s, r, dt_s)
+        limits = _control(p, s, r, q_NC, rate_C)
+        limits |= _limit(p, s, r, dt_s)
         _push(p, s, r)
     else:
         limits = _control_rates(p, s, r, q_NC)

@@ -15,7 +15,7 @@ from gimbal.faults import Code
 from gimbal.frames import PITCH, ROLL, YAW
 from gimbal.kernels.joints import q_from_joints
 from gimbal.kernels.quat import q_rotate, q_unrotate
-from gimbal.records import CONTROL, NAV
+from gimbal.records import CONTROL, NAV, Mode, Verb
 from gimbal.units import DEG
 from tests.control.test_flight import fly
 
@@ -129,9 +129,13 @@ def test_the_integral_gives_back_and_takes_no_other_sign(params):
 
 
 def test_a_spiral_beyond_the_roll_stop_is_flown_through():
-    """The wanted pose passes 1.2 degrees beside the singularity, 2.8 beyond the hard stop: the yaw joint would need
-    2700 deg/s. Rates stay limited, the picture comes back and stays."""
-    rows, _ = fly(20.0, lambda t, row: None, scenario="speedflight")
+    """The picture was rolled by 5 degrees: so the wanted pose passes beside the singularity, beyond the hard stop, and
+    the yaw joint would need thousands of deg/s. Rates stay limited, the picture comes back and stays."""
+
+    def orders(t, row):
+        return (Verb.RATE, Mode.RATE, (-5.0 * DEG, 0.0, 0.0)) if 2.0 <= t < 3.0 else None
+
+    rows, _ = fly(20.0, orders, scenario="speedflight")
     margin, error = rows["control"]["singularity_margin"], np.linalg.norm(rows["control"]["attitude_err_C"], axis=1)
     assert margin[3000:].min() < 0.1
     assert np.abs(rows["nav"]["joint_rate_est"][3000:]).max() < 700.0 * DEG

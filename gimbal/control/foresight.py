@@ -20,6 +20,7 @@ from gimbal.kernels.quat import load3
 TAPS = 40
 PHASES = 4  # ticks from tap to tap at most
 LATEST = 48  # taps further back than the filter's first at most: the horizon
+SEEN = TAPS + LATEST
 LINE = 128  # ticks of measured force waiting for what comes
 
 FORESIGHT_PARAMS = np.dtype(
@@ -41,8 +42,9 @@ FORESIGHT_STATE = np.dtype(
     [
         ("tick", "i8"),
         ("mean", "f8", 3),  # m/s², by camera axis, as all below
-        ("taps", "f8", (3, PHASES, TAPS)),  # force less its mean, of each phase, newest first
-        ("seen", "f8", (3, PHASES, TAPS + LATEST)),  # the same as seen through ``weight``
+        ("at", "i8", (PHASES, 2)),  # where the newest of each phase stands in the two lines that follow,
+        ("taps", "f8", (3, PHASES, 2 * TAPS)),  # force less its mean, newest first; twice, so that all lie in a row
+        ("seen", "f8", (3, PHASES, 2 * SEEN)),  # the same as seen through ``weight``
         ("sections", "f8", (3, 2, 2)),
         ("line", "f8", (3, LINE)),  # as seen, by tick
         ("R", "f8", (3, TAPS, TAPS)),  # correlation of the taps
@@ -60,10 +62,15 @@ FORESIGHT_STATE = np.dtype(
 
 
 @kernel
-def _push(row, x):
-    for i in range(row.size - 1, 0, -1):
-        row[i] = row[i - 1]
-    row[0] = x
+def _dot(a, b):
+    """Of TAPS numbers, in four sums: an addition waits for the one before it."""
+    s0 = s1 = s2 = s3 = 0.0
+    for i in range(0, TAPS, 4):
+        s0 += a[i] * b[i]
+        s1 += a[i + 1] * b[i + 1]
+        s2 += a[i + 2] * b[i + 2]
+        s3 += a[i + 3] * b[i + 3]
+    return (s0 + s1) + (s2 + s3)
 
 
 @kernel
@@ -81,30 +88,26 @@ def _step(p, s, c, x, outcome):
     """One conjugate-gradient step on taps x (TAPS,) and what came of them; returns the error of the forecast."""
     R, g, d, w, Rp = s["R"][c], s["g"][c], s["p"][c], s["w"][c], s["Rp"]
     keep, ridge = p["forget"], p["ridge"]
-    error, gg, pg = outcome, 0.0, 0.0
+    error, gg, pg = outcome - _dot(w, x), _dot(g, g), _dot(d, g)
     for i in range(TAPS):
-        error -= w[i] * x[i]
-        gg += g[i] * g[i]
-        pg += d[i] * g[i]
         Rp[i] = 0.0
     for i in range(TAPS):
         xi, di = x[i], d[i]
         for j in range(TAPS):
-            R[i, j] = keep * R[i, j] + xi * x[j]
+            r = keep * R[i, j] + xi * x[j]
+            R[i, j] = r
+            Rp[j] += di * r
         R[i, i] += ridge
-        for j in range(TAPS):
-            Rp[j] += di * R[i, j]
-    pRp = 0.0
-    for i in range(TAPS):
-        pRp += d[i] * Rp[i]
+        Rp[i] += di * ridge
+    pRp = _dot(d, Rp)
     step = 0.98 * pg / pRp if pRp > 0.0 else 0.0
-    turn = new = 0.0
     for i in range(TAPS):
-        after = keep * g[i] - step * Rp[i] + x[i] * error - ridge * w[i]
-        turn += (after - g[i]) * after
-        new += after * after
+        Rp[i] = keep * g[i] - step * Rp[i] + x[i] * error - ridge * w[i]  # g from here on
         w[i] += step * d[i]
-        g[i] = after
+    new = _dot(Rp, Rp)
+    turn = new - _dot(g, Rp)
+    for i in range(TAPS):
+        g[i] = Rp[i]
     turn = max(turn / gg, 0.0) if gg > 0.0 else 0.0
     for i in range(TAPS):
         d[i] = g[i] + turn * d[i]
@@ -136,23 +139,25 @@ def foresee_force(p, s, force_C):
     phase = tick % n
     then = (tick - late) % n
     first = (late - (tick - then) % n) // n
+    at, sizes = s["at"], (TAPS, SEEN)
+    for k in range(2):
+        at[phase, k] = (at[phase, k] - 1) % sizes[k]
+    newest, newest_seen, first = at[phase, 0], at[phase, 1], first + at[then, 1]
     for c in range(3):
         if tick == 0:
             s["mean"][c] = force_C[c]
         u = force_C[c] - s["mean"][c]
         s["mean"][c] += p["slow"] * u
         seen = biquad(p["weight"][1], s["sections"][c, 1], biquad(p["weight"][0], s["sections"][c, 0], u))
-        _push(s["taps"][c, phase], u)
-        _push(s["seen"][c, phase], seen)
+        s["taps"][c, phase, newest] = s["taps"][c, phase, newest + TAPS] = u
+        s["seen"][c, phase, newest_seen] = s["seen"][c, phase, newest_seen + SEEN] = seen
         before = s["line"][c, (tick - 1) % LINE]
         s["line"][c, tick % LINE] = seen
         if tick % 3 == c and tick > late + n * TAPS:
             outcome = seen + p["less"] * (before - seen)
             error = _step(p, s, c, s["seen"][c, then, first : first + TAPS], outcome)
             _check(p, s, c, error, outcome - s["line"][c, (tick - late) % LINE])
-        forecast = 0.0
-        for i in range(TAPS):
-            forecast += s["w"][c, i] * s["taps"][c, phase, i]
+        forecast = _dot(s["w"][c], s["taps"][c, phase, newest : newest + TAPS])
         s["out"][c] = force_C[c] + s["share"][c] * (forecast - u)
     s["tick"] += 1
     return load3(s["out"])

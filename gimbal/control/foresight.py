@@ -91,14 +91,19 @@ def _step(p, s, c, x, outcome):
     error, gg, pg = outcome - _dot(w, x), _dot(g, g), _dot(d, g)
     for i in range(TAPS):
         Rp[i] = 0.0
-    for i in range(TAPS):
-        xi, di = x[i], d[i]
+    for i in range(0, TAPS, 4):  # four rows at a time: Rp is loaded and stored less often
+        x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
+        d0, d1, d2, d3 = d[i], d[i + 1], d[i + 2], d[i + 3]
         for j in range(TAPS):
-            r = keep * R[i, j] + xi * x[j]
-            R[i, j] = r
-            Rp[j] += di * r
+            r0 = keep * R[i, j] + x0 * x[j]
+            r1 = keep * R[i + 1, j] + x1 * x[j]
+            r2 = keep * R[i + 2, j] + x2 * x[j]
+            r3 = keep * R[i + 3, j] + x3 * x[j]
+            R[i, j], R[i + 1, j], R[i + 2, j], R[i + 3, j] = r0, r1, r2, r3
+            Rp[j] += (d0 * r0 + d1 * r1) + (d2 * r2 + d3 * r3)
+    for i in range(TAPS):
         R[i, i] += ridge
-        Rp[i] += di * ridge
+        Rp[i] += d[i] * ridge
     pRp = _dot(d, Rp)
     step = 0.98 * pg / pRp if pRp > 0.0 else 0.0
     for i in range(TAPS):

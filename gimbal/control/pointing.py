@@ -120,7 +120,10 @@ def hold_attitude(p, s, meas, nav):
         q = q_mul(load4(s["snap_N"]), q)
         out = q_mul(load4(s["snap_N"]), out)
         s["north"] = 0.0
-    turn = q_exp(scale3(load3(s["draw"][1]), dt_s / p["draw_s"]) if nav["settled"] else scale3(e, dt_s / ROUGH_S))
+    draw = scale3(load3(s["draw"][1]), dt_s / p["draw_s"])
+    if not nav["settled"]:  # tilt alone: a camera that is turned about down shows a level horizon
+        draw = (e[0] * dt_s / ROUGH_S, e[1] * dt_s / ROUGH_S, draw[2])
+    turn = q_exp(draw)
     store4(s["q_NC"], q_normalize(q_mul(turn, q)))
     store4(s["out"], q_normalize(q_mul(turn, out)))
 

@@ -92,6 +92,7 @@ class Flight:
         self.config = load_rig(spec.path).config
         self.rig = BreakableRig(str(spec.path), spec.scenario, seconds, seed)
         self.params = pack_params(self.config, start_armed=True)
+        self.params["supervisor"]["rough_tilt"] = self.config.safety.accept_rough_tilt  # armed as a daemon would be
         self.state = new_state(self.params)
         self.state["arbiter"]["mode"] = MODES[spec.mode]
         self.sense, self.command = np.zeros(1, SENSE), np.zeros(1, COMMAND)

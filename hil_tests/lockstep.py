@@ -19,6 +19,7 @@ from hil_tests.judge import Case, Seen, complaints, figures, limits_in
 from hil_tests.table import flights
 
 BEFORE_S = 0.1  # flown first: what limits act without the fault
+TILT_S = 15.0  # in which the tilt is known and the rig armed
 HEALED_MS = 300.0  # flown on with everything well again: nothing may arm by itself
 
 
@@ -27,6 +28,10 @@ def flight(name: str) -> Flight:
     """A flight armed and settled, the start of every case of that name. Never flown on itself."""
     spec = flights()[name]
     made = Flight(spec)
+    for _ in range(round(TILT_S / 0.1)):
+        made.run(0.1)
+        if made.settled():
+            break
     made.run(spec.seconds)
     assert made.settled(), f"the flight {name!r} did not arm"
     made.begin()

@@ -1,4 +1,4 @@
-"""Validated config -> the packed PARAMS record of the tick; with pack_control and pack_safety the one place for both."""
+"""Validated config -> the packed PARAMS record of the tick; with pack_control and pack_safety the place for both."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ from gimbal.kernels.filters import lowpass_coefficients
 from gimbal.records import JointMode
 from gimbal.units import DEG, MS
 
-NEVER_TICKS = 1 << 30
 HOLD_PHASE, HOLD_DAMPING = 0.03, 0.7  # rad of phase that the delay takes at the hold's bandwidth; damping ratio
 
 
@@ -29,6 +28,7 @@ def pack_supervisor(p: np.void, rig: Rig, start_armed: bool) -> None:
     for a, name in enumerate(AXES):  # acts before 1.2 of the joint's own limit
         p["overspeed"][a] = min(safety.runaway_rate_deg_s, 1.1 * getattr(rig.joints, name).max_rate_deg_s) * DEG
     p["arm_rate_max"] = 200.0 * DEG
+    p["tilt_most"] = 5.0 * DEG
     p["rough_tilt"] = start_armed or safety.accept_rough_tilt
     p["carrier_rate"] = 20.0 * DEG
     p["hot_degC"] = rig.thermal.limit_degC
@@ -83,7 +83,7 @@ def _pack_watch(p: np.void, rig: Rig) -> None:
     p["frozen_sent"] = moved[rig.control.output]
     on_joints = rig.inner_loop is None and rig.control.output != "torque"
     p["joint_late_ns"] = int(2.2 * dt_ms * MS)
-    p["joint_late_max"] = round(2.0 * safety.motor_safe_ms / dt_ms) if on_joints else NEVER_TICKS
+    p["joint_late_max"] = round(2.0 * safety.motor_safe_ms / dt_ms) if on_joints else 0
     if rig.inner_loop is not None:
         p["together"], p["frozen_ticks"], p["frozen_sent"] = 1, max(3, round(150.0 / dt_ms)), 2.0 * DEG
     p["turned_rate"] = 30.0 * DEG

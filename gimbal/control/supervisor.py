@@ -39,6 +39,7 @@ SUPERVISOR_PARAMS = np.dtype(
         ("joint_safe_ns", "i8"),
         ("overspeed", "f8", 3),  # rad/s, each joint's
         ("arm_rate_max", "f8"),  # rad/s: no arming while a joint turns faster
+        ("tilt_most", "f8"),  # rad of tilt_std: no arming beyond, whatever was known before
         ("rough_tilt", "u1"),  # arms although the tilt isn't known well yet
         ("carrier_rate", "f8"),  # rad/s: gyro and encoders farther than this from the carrier's gyro
         ("hot_degC", "f8"),
@@ -80,7 +81,8 @@ def _blockers(p, s, sense, meas, nav, fault):
             bits |= 1 << Blocker.JOINTS
         if abs(nav["joint_rate_est"][a]) > p["arm_rate_max"]:
             bits |= 1 << Blocker.MOVING
-    if not nav["valid"] or not (nav["settled"] or p["rough_tilt"]):
+    known = nav["settled"] and nav["tilt_std"] < p["tilt_most"]
+    if not nav["valid"] or not (known or p["rough_tilt"]):
         bits |= 1 << Blocker.ESTIMATOR
     if sense["wired_stop_open"]:
         bits |= 1 << Blocker.WIRED_STOP

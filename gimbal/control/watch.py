@@ -97,6 +97,7 @@ def _imu_late(p, w, meas):
     limit passes, lateness that stays doesn't."""
     if meas["imu_age_ns"] > p["imu_late_ns"]:
         w["imu_late"] += 2 if meas["imu_n"] > 0 else 1
+        w["imu_late"] = min(w["imu_late"], 2 * p["imu_late_max"])  # no longer to forget than it took
     elif w["imu_late"] > 0:
         w["imu_late"] -= 1
     return w["imu_late"] > p["imu_late_max"]
@@ -106,8 +107,13 @@ def _imu_late(p, w, meas):
 def _joint_late(p, w, meas):
     """Rates sent to joints carry the base's motion, found from their readings: with old ones the loop shakes itself.
     A late tick counts two, a good one takes one away, so half of the readings are too few."""
+    if p["joint_late_max"] == 0:  # torque: the loop is closed over the gyro
+        return False
     oldest = max(meas["joint_age_ns"][0], meas["joint_age_ns"][1], meas["joint_age_ns"][2])
-    w["joint_late"] = w["joint_late"] + 2 if oldest > p["joint_late_ns"] else max(w["joint_late"] - 1, 0)
+    if oldest > p["joint_late_ns"]:
+        w["joint_late"] = min(w["joint_late"] + 2, 2 * p["joint_late_max"])
+    else:
+        w["joint_late"] = max(w["joint_late"] - 1, 0)
     return w["joint_late"] > p["joint_late_max"]
 
 

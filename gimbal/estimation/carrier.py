@@ -19,9 +19,11 @@ from gimbal.estimation.joints import PREDICT_S, antenna_from_imu, chain
 from gimbal.estimation.layout import (
     APART,
     CARRIED,
+    CLIPPED,
     COARSE,
     ESTIMATION_PARAMS,
     ESTIMATION_STATE,
+    GAP,
     HEADING,
     K_D,
     TH,
@@ -59,6 +61,7 @@ RATE_SMOOTH_S = 0.3  # longer than a sensor that hangs takes to be found stuck
 VEL_STD = 0.3  # m/s: what the arm between the IMUs makes of joint rates
 GATE = 25.0  # difference² over its variance: beyond it for APART_S one of the two is wrong, nobody knows which
 APART_S = 2.0
+CLEAR_S = 1.0  # after a rate at its range or a gap: until then the gyros are not compared
 ROUGH_STD = math.radians(3.0)  # rad: while one's tilt is known no better, it has no part
 NORTH_S = 5.0  # each finds north by itself, and better tilt with it; one that hasn't so long after the other is told
 
@@ -83,6 +86,7 @@ CARRIER_STATE = np.dtype(
         ("apart_s", "f8"),
         ("north_s", "f8"),  # for so long one has had north and the other not
         ("rate_off", "f8", 3),  # rad/s in B, low-passed
+        ("clear_s", "f8"),  # for so long neither gyro was at its range nor samples missing
     ],
     align=True,
 )
@@ -102,6 +106,7 @@ def carrier_reset(p, s):
         s["off"][i] = 0.0
         s["left"][i] = 0.0
         s["rate_off"][i] = 0.0
+    s["clear_s"] = 0.0
 
 
 @kernel
@@ -134,7 +139,9 @@ def carrier(p, s, p_cam, cam, sense, meas, nav):
     both = alive and present and not cam["status"] & COARSE
     if both:
         _compare(p, s, cam, nav, there, dt)
-    _rate_off(s, nav, w_B, both, dt)
+    odd = (cam["status"] | base["status"]) & (CLIPPED | GAP)
+    s["clear_s"] = 0.0 if odd else s["clear_s"] + dt
+    _rate_off(s, nav, w_B, both and s["clear_s"] > CLEAR_S, dt)
     part = 1.0 if both and s["apart_s"] < APART_S and max(_tilt_var(cam), _tilt_var(base)) < ROUGH_STD**2 else 0.0
     s["share"] += (part - s["share"]) * dt / FADE_S
     tilt_weight, heading_weight = _weights(p, s, cam)

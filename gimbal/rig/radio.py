@@ -61,17 +61,21 @@ class Hand:
         self._stop_was_up = False  # thrown while nobody heard it, it counts when it is first seen
         self._position = self._seen = -1
 
-    def silent(self) -> list[Order]:
-        """The link is gone, by failsafe, silence or an unplugged receiver: what was asked expires, as the log shows."""
-        moving = any(self._asked)
+    def silent(self, now_ns: int) -> list[Order]:
+        """The link is gone, by failsafe, silence or an unplugged receiver: what was asked expires, as the log shows.
+
+        Nothing where it has expired already: that would move the camera again.
+        """
+        left_ns = self._sent_ns + EXPIRY_NS - now_ns
+        moving = any(self._asked) and left_ns > 0
         self._lose()
         asked, self._asked, self._zeros_left = self._asked, (0.0, 0.0, 0.0), 0
-        return [Order(Verb.RATE, 0, asked, _GONE_NS)] if moving else []
+        return [Order(Verb.RATE, 0, asked, min(_GONE_NS, left_ns))] if moving else []
 
     def take(self, row: Any, now_ns: int) -> list[Order]:
         """Orders that follow from one RADIO_ROW."""
         if row["failsafe"]:
-            return self.silent()
+            return self.silent(now_ns)
         channel: Sequence[float] = row["channel"].tolist()
         orders = self._switches(channel)
         rates = [self._rate(axis, channel) for axis in range(3)]
@@ -180,7 +184,7 @@ class OperatorRadio:
         count = self.driver.poll(self._rows)
         now_ns = self.driver.transport.clock()
         if count == interface.Status.LINK_LOST:
-            self._carry_out(self.hand.silent(), now_ns)
+            self._carry_out(self.hand.silent(now_ns), now_ns)
             if now_ns >= self._next_try_ns:
                 self._next_try_ns = now_ns + _RETRY_NS
                 self._find_again()

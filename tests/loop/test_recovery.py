@@ -7,7 +7,7 @@ import pytest
 
 from gimbal.config.load import load_rig, load_scenario
 from gimbal.config.pack import pack_params
-from gimbal.faults import Code
+from gimbal.faults import Blocker, Code
 from gimbal.loop.lockstep import START_NS
 from gimbal.loop.pipeline import new_state, step
 from gimbal.records import COMMAND, INBOX, SENSE, TICK, Arm, Mode, Verb
@@ -77,4 +77,21 @@ def test_stop_during_the_self_test_does_not_skip_it():
     assert flight.fly(5, Verb.STOP)["arm"] == Arm.SAFE
     assert flight.fly(1, Verb.ACK)["arm"] == Arm.SELF_TEST
     assert flight.fly(50)["arm"] == Arm.SELF_TEST
-    assert flight.fly(4000)["arm"] == Arm.IDLE  # once the tilt is known
+    assert flight.fly(2500)["arm"] == Arm.IDLE  # once the tilt is known
+
+
+def test_arming_waits_for_the_tilt_unless_the_rig_accepts_a_rough_one():
+    flight = Flight(start_armed=False)
+    waiting = 0
+    while not flight.row["nav"]["settled"][0] and waiting < 2500:
+        health = flight.fly(1)
+        waiting += 1
+        if waiting > 200 and not flight.row["nav"]["settled"][0]:
+            assert health["arm"] == Arm.SELF_TEST and health["blockers"] & 1 << Blocker.ESTIMATOR
+    assert 500 < waiting < 2500
+    assert flight.fly(200)["arm"] == Arm.IDLE
+    flight.state["estimation"]["P"][0, 0, 0] = flight.state["estimation"]["P"][0, 1, 1] = np.radians(10.0) ** 2
+    assert flight.fly(3)["blockers"] & 1 << Blocker.ESTIMATOR  # known once, and lost again
+    rough = Flight(start_armed=False)
+    rough.params["supervisor"]["rough_tilt"] = 1
+    assert rough.fly(400)["arm"] == Arm.IDLE and not rough.row["nav"]["settled"][0]

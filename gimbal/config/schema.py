@@ -14,6 +14,7 @@ from firmware_bridge.registry import DEVICES
 from gimbal.config.attached import Autopilot, Device, InnerLoop, Radio
 from gimbal.config.calibration import Calibration
 from gimbal.config.section import Axis, NonNegative, NonNegative3, Positive, Positive3, Section, Vec3
+from gimbal.records import CARRIER_MAX
 
 MAX_SECTIONS = 6  # second-order sections in one joint's feedback torque
 
@@ -371,6 +372,16 @@ class Rig(Section):
     def _board_takes_no_torque(self) -> Rig:
         if self.inner_loop is not None and self.control.output == "torque":
             raise ValueError('a rig with [inner_loop] needs [control] output = "rate" or "angle", not torque')
+        return self
+
+    @model_validator(mode="after")
+    def _carrier_imu_fits_the_tick(self) -> Rig:
+        most_hz = CARRIER_MAX * self.loop_rate_hz
+        if self.carrier_imu is not None and self.carrier_imu.rate_hz > most_hz:
+            raise ValueError(
+                f"carrier_imu.rate_hz is {self.carrier_imu.rate_hz:g}, but a tick takes {CARRIER_MAX} of its samples: "
+                f"at loop_rate_hz = {self.loop_rate_hz:g} at most {most_hz:g}. Have the device send fewer"
+            )
         return self
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from gimbal.config.schema import Rig as RigConfig
 from gimbal.rig.line import Line
 from gimbal.units import DEG
 
+ATTITUDES = 8  # rows of one look
 EVERY_NS = 200_000_000  # its errors last for seconds: more of it would be taken for more than it is
 STEEP = 0.3  # horizontal part of the line below which its heading says nothing
 
@@ -28,7 +29,7 @@ class Autopilot:
         line = config.gnss.baseline_deg * DEG
         self._line_A = rotate(conjugate(quat_of((roll, pitch, yaw))), (math.cos(line), math.sin(line), 0.0))
         self._std = config.autopilot.heading_std_deg * DEG
-        self._rows = np.zeros(8, interface.ATTITUDE_ROW)
+        self._rows = np.zeros(ATTITUDES, interface.ATTITUDE_ROW)
         self._next_ns = 0
 
     def read(self, line: Line, sense: np.ndarray) -> int:

@@ -17,6 +17,7 @@ from firmware_bridge.interface import BridgeFault
 from gimbal.records import JointMode
 from gimbal.rig.line import Line
 
+REPORTS = 4  # rows of one look
 _STOPS, _STOP_EVERY_S = 20, 0.02
 _FOLLOW_S = 3.0  # how slowly the rotation between the two frames is followed
 _MODE = {JointMode.RATE: GimbalMode.RATE, JointMode.ANGLE: GimbalMode.ATTITUDE}
@@ -28,7 +29,7 @@ class Board:
     def __init__(self, line: Line, direction: list[float], zero: list[float], dt_s: float, feed: bool) -> None:
         self.line, self.feed, self._dt_s = line, feed, dt_s
         self._direction, self._zero = direction, zero
-        self._rows = np.zeros(4, GIMBAL_ROW)
+        self._rows = np.zeros(REPORTS, GIMBAL_ROW)
         self._q: tuple[float, float, float, float] | None = None  # camera in the board's frame, its newest
         self._t_ns = 0
         self._rate = (0.0, 0.0, 0.0)

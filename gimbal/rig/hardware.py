@@ -22,19 +22,23 @@ from gimbal.errors import UsageError
 from gimbal.frames import AXES
 from gimbal.records import CARRIER_MAX, IMU_MAX, JointMode
 from gimbal.rig.acceptance import accept_drive, accept_line, check_roles, device_defaults
-from gimbal.rig.autopilot import Autopilot
-from gimbal.rig.board import Board
+from gimbal.rig.autopilot import ATTITUDES, Autopilot
+from gimbal.rig.board import REPORTS, Board
 from gimbal.rig.joint_sense import believed
 from gimbal.rig.line import Line
 from gimbal.rig.local_frame import LocalFrame
 from gimbal.rig.mender import AtOnce, Mender
-from gimbal.rig.receivers import Receivers
+from gimbal.rig.receivers import FIXES, Receivers
 from gimbal.rig.wired_stop import WiredStop
 
 _ROLE = {"imu": "IMU", "motor": "motor controllers", "gnss": "rig's GNSS", "beacon": "beacon receiver",
          "bearing": "vision", "carrier_imu": "carrier's IMU", "attitude": "autopilot",
          "gimbal": "gimbal board"}  # fmt: skip
 _SILENT_FIX_NS = 3_000_000_000  # a receiver is lost after this long without a fix
+_CARRIER_DRAIN = 4 * IMU_MAX  # samples of the carrier's IMU taken from its driver a tick
+# Rows of one look at a line: with so many more may wait in the driver. Motor controllers' newest are in one look.
+_MOST = {"imu": IMU_MAX, "carrier_imu": _CARRIER_DRAIN, "gnss": FIXES, "beacon": FIXES, "bearing": FIXES,
+         "attitude": ATTITUDES, "gimbal": REPORTS}  # fmt: skip
 _LINK_LOST = int(interface.Status.LINK_LOST)
 
 
@@ -216,7 +220,8 @@ class HardwareRig:
             line.last_row_ns = now
             line.reopened_ns = 0
             # More may wait in the driver without a byte on the line; a line without descriptor is asked each tick.
-            line.troubled = count >= CARRIER_MAX or line.watched < 0
+            filled = int(self._imu_n[0]) if line.kind == "imu" else count
+            line.troubled = filled >= _MOST.get(line.kind, filled + 1) or line.watched < 0
         elif count == _LINK_LOST:
             line.hang_up(now)
         self._watch(line)
@@ -269,20 +274,32 @@ class HardwareRig:
         return count
 
     def _read_carrier(self, line: Line) -> int:
+        """All that waits: an IMU that is faster than SENSE takes must not age in its driver."""
+        total = 0
+        while total < _CARRIER_DRAIN:
+            count = int(line.driver.poll(self._imu_rows))
+            if count <= 0:
+                return total or count
+            self._keep_newest(self._imu_rows[:count])
+            total += count
+            if count < IMU_MAX:
+                break
+        return total
+
+    def _keep_newest(self, rows: np.ndarray) -> None:
+        """Samples of the carrier's IMU behind those SENSE has of this tick; the oldest of too many are lost."""
         sense = self._sense
         assert sense is not None
-        have = int(sense["carrier_n"][0])
-        rows = self._imu_rows[: CARRIER_MAX - have]
-        count = int(line.driver.poll(rows))
-        if count <= 0:
-            return count
-        here = slice(have, have + count)
-        sense["carrier_t_ns"][0, here] = rows["t_ns"][:count]
-        sense["carrier_gyro_I"][0, here] = rows["gyro_rad_s"][:count]
-        sense["carrier_accel_I"][0, here] = rows["accel_m_s2"][:count]
-        sense["carrier_status"][0] |= int(np.bitwise_or.reduce(rows["status"][:count])) & 3
-        sense["carrier_n"][0] = have + count
-        return count
+        have, new = int(sense["carrier_n"][0]), rows[-CARRIER_MAX:]
+        kept = min(have, CARRIER_MAX - len(new))
+        n = kept + len(new)
+        for to, of in (("carrier_t_ns", "t_ns"), ("carrier_gyro_I", "gyro_rad_s"), ("carrier_accel_I", "accel_m_s2")):
+            field = sense[to][0]
+            field[:kept] = field[have - kept : have].copy()
+            field[kept:n] = new[of]
+        lost = 2 if have + len(rows) > n else 0
+        sense["carrier_status"][0] |= int(np.bitwise_or.reduce(rows["status"])) & 3 | lost
+        sense["carrier_n"][0] = n
 
     def _read_around(self, driver: Any) -> None:
         sense = self._sense

@@ -9,6 +9,7 @@ from gimbal.config.schema import Camera
 from gimbal.rig.line import Line
 from gimbal.rig.local_frame import LocalFrame
 
+FIXES = 8  # rows of one look
 MOVES_M_S = 3.0  # faster than this, no receiver tells the same place twice to its last digit
 
 
@@ -17,8 +18,8 @@ class Receivers:
 
     def __init__(self, camera: Camera, frame: LocalFrame) -> None:
         self.camera, self.frame = camera, frame
-        self._fixes = np.zeros(8, interface.FIX_ROW)
-        self._bearings = np.zeros(8, interface.BEARING_ROW)
+        self._fixes = np.zeros(FIXES, interface.FIX_ROW)
+        self._bearings = np.zeros(FIXES, interface.BEARING_ROW)
         self._beacon_place = (0.0, 0.0, 0.0)
 
     def read_fix(self, line: Line, sense: np.ndarray) -> int:

@@ -66,6 +66,20 @@ def test_bad_values_are_named(edited, old, new, words):
         assert word in str(error.value)
 
 
+def test_a_carrier_imu_faster_than_the_tick_takes_is_refused(tmp_path):
+    text = (CONFIGS / "rigs/torque_carrier.toml").read_text()
+    assert "loop_rate_hz = 1000" in text and "rate_hz = 200.0" in text
+    path = tmp_path / "mine.toml"
+    for rate_hz in (400.0, 401.0):
+        slow = text.replace("loop_rate_hz = 1000", "loop_rate_hz = 100", 1)
+        path.write_text(slow.replace("rate_hz = 200.0", f"rate_hz = {rate_hz}", 1))
+        if rate_hz > 400.0:
+            with pytest.raises(ConfigError, match="carrier_imu.rate_hz is 401.*at most 400"):
+                load_rig(path)
+        else:
+            assert load_rig(path).config.carrier_imu.rate_hz == 400.0
+
+
 def test_missing_files_offer_near_names(tmp_path):
     with pytest.raises(ConfigError, match="Did you mean torque"):
         load_rig("torqe")

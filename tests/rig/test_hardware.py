@@ -19,6 +19,7 @@ from gimbal.errors import UsageError
 from gimbal.records import COMMAND, SENSE, JointMode
 from gimbal.rig.acceptance import device_defaults
 from gimbal.rig.hardware import HardwareRig
+from gimbal.rig.line import Line
 from gimbal.rig.local_frame import LocalFrame
 
 
@@ -162,6 +163,68 @@ def test_two_reads_of_one_tick_append(bench):
         time.sleep(0.001)
     n = int(bench.sense["imu_n"][0])
     assert (np.diff(bench.sense["imu_t_ns"][0, :n]) > 0).all()
+
+
+class Queue:
+    """A driver with samples that wait, 1 ms apart."""
+
+    transport = None
+
+    def __init__(self) -> None:
+        self.waiting: list[int] = []
+        self.said = 0
+
+    def send(self, n: int) -> None:
+        self.waiting += range(self.said + 1, self.said + n + 1)
+        self.said += n
+
+    def poll(self, rows: np.ndarray) -> int:
+        n = min(len(rows), len(self.waiting))
+        rows[:n] = 0
+        rows["t_ns"][:n], rows["gyro_rad_s"][:n, 0] = self.waiting[:n], self.waiting[:n]
+        del self.waiting[:n]
+        return n
+
+
+def queued(config: Rig, kind: str):
+    """A rig with one line of this kind alone, and that line's driver."""
+    rig, line = HardwareRig(config), Line(kind, "vectornav", kind, "none")
+    line.driver = driver = Queue()
+    rig.lines = [line]
+    return rig, driver
+
+
+def test_a_carrier_imu_faster_than_the_tick_takes_does_not_age(rig_config):
+    rig, driver = queued(rig_config, "carrier_imu")
+    sense = np.zeros(1, SENSE)
+    for _ in range(20):
+        sense.view(np.uint8)[:] = 0
+        driver.send(10)
+        rig.read(sense)
+        newest = [driver.said - 3, driver.said - 2, driver.said - 1, driver.said]
+        assert sense["carrier_n"][0] == 4 and sense["carrier_t_ns"][0].tolist() == newest
+        assert sense["carrier_gyro_I"][0, :, 0].tolist() == newest and sense["carrier_status"][0] == 2
+    for n, status in ((3, 0), (2, 2)):  # two looks of one tick
+        sense.view(np.uint8)[:] = 0 if n == 3 else sense.view(np.uint8)
+        driver.send(n)
+        rig.prefetch(sense)
+        assert sense["carrier_status"][0] == status
+    assert sense["carrier_t_ns"][0].tolist() == [driver.said - 3 + k for k in range(4)]
+
+
+def test_what_a_full_look_left_in_the_driver_is_fetched_the_next_tick(rig_config):
+    """No more bytes come: a look in two parts filled SENSE with 5 and 3 samples, fewer than a look takes."""
+    rig, driver = queued(rig_config, "imu")
+    sense, line = np.zeros(1, SENSE), rig.lines[0]
+    line.watched, line.descriptor = 99, lambda: 99  # as of an open port
+    for n in (5, 6):
+        driver.send(n)
+        rig._bind(sense)
+        rig._take(line, 0)
+    assert sense["imu_n"][0] == 8 and len(driver.waiting) == 3 and line.troubled
+    sense.view(np.uint8)[:] = 0
+    rig._take(line, 0)
+    assert sense["imu_n"][0] == 3 and not line.troubled
 
 
 def with_devices(config: Rig, **devices: Device) -> Rig:

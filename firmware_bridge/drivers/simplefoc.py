@@ -139,7 +139,7 @@ class Simplefoc(LineMotor):
                         "sense for torque by current) and the line's baud."
                     )
         self.restarted, self._latched = False, [0] * self.n_axes
-        codec.settings_lost = False
+        codec.settings_lost, codec.unlike = False, 0
 
     def _limit_is_set(self, axis: int) -> bool:
         got = self.codec.limit_A[axis]

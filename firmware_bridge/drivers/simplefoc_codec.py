@@ -111,7 +111,8 @@ class SimplefocCodec:
         self.torque_word: list[bytes] = [b""] * n
         self.limit_A: list[float | None] = [None] * n  # or volts, where torque is by voltage
         self.scan: dict[bytes, bytes] = {}  # letter -> label
-        self.settings_lost = False  # it prints as it does after its start
+        self.settings_lost = False  # it prints as it does after its start,
+        self.unlike = 0  # replies in a row that look so: a line that lost its head does, too
         self.verbose_ok = False
         self.echo_ok = [True] * n  # the newest target came back as sent
         self.shown: list[tuple[int, int]] = [(0, 0)] * n  # fault and mode of the rows, by the driver
@@ -204,10 +205,15 @@ class SimplefocCodec:
         elif line == b"@machine":
             self.verbose_ok = True
         elif line.count(b";") == 6 and self._readings(line.decode("latin1")):
-            self.settings_lost = True  # readings that don't say whose they are
+            self._unlike_told()  # readings that don't say whose they are
         elif line[:1] != b"#" and not line.startswith(b"Verb"):
             self.counters.garbage_bytes += len(line)
         return 0
+
+    def _unlike_told(self) -> None:
+        """A reply as of a device that has just started; the second in a row is believed."""
+        self.unlike += 1
+        self.settings_lost = self.settings_lost or self.unlike > 1
 
     def _reading(self, axis: int, text: bytes, feedback: np.ndarray, t_ns: int) -> int:
         """target; Vq; Vd; Iq; Id (A); velocity; angle."""
@@ -222,7 +228,9 @@ class SimplefocCodec:
             return 0
         self.asked[axis] = False
         if words.find(";") - words.find(".") != DECIMALS + 1 and len(words) - words.rfind(".") != DECIMALS + 1:
-            self.settings_lost = True  # the first number and the last: one damaged byte is not believed
+            self._unlike_told()  # the first number and the last: one damaged byte is not believed
+        else:
+            self.unlike = 0
         expected, current, rate, angle = map(float, found.groups())
         if self.resistance is not None:  # no current is measured: what voltage and speed make of it
             current = (current - self.torque_constant * rate) / self.resistance

@@ -287,6 +287,48 @@ def test_what_a_flipped_bit_can_do_to_a_simplefoc_reading_is_bounded():
     assert 5 < passed < 200
 
 
+@pytest.mark.parametrize(
+    "damaged", [b"0500;0.1000;0.0000;0.0500;0.0000;1.2345;-3.2100", b"MMG0.050;0.1;0;0.05;0;1.234;-3.21"]
+)
+def test_one_damaged_reply_is_no_restart_of_a_simplefoc_and_two_in_a_row_are(damaged):
+    """An overrun that eats a reply's head leaves what a Commander says that has just started."""
+    codec, rows = (
+        simplefoc_codec.SimplefocCodec(["M"], 0.2, None, simplefoc_codec.Gates(), Counters()),
+        np.zeros(1, AXIS_FEEDBACK),
+    )
+    good = b"MMG0.0500;0.1000;0.0000;0.0500;0.0000;1.2345;-3.2100"
+    for line in (good, damaged, good, damaged, good):
+        codec.ask(0)
+        codec.feed(line + b"\r\n", rows, 0)
+        assert not codec.settings_lost
+    for lost in (False, True):
+        codec.ask(0)
+        codec.feed(damaged + b"\r\n", rows, 0)
+        assert codec.settings_lost == lost
+    codec.ask(0)
+    codec.feed(good + b"\r\n", rows, 0)
+    assert codec.settings_lost  # until it is configured
+
+
+def test_a_dropped_head_does_not_disarm_a_simplefoc_in_flight():
+    bench = opened("simplefoc")
+    bench.driver.arm()
+    bench.cycle(TORQUE, torque=0.05, ms=40)
+    codec = bench.driver.codec
+    feed, eaten = codec.feed, []
+
+    def overrun(data, feedback, t_ns):
+        if not eaten and b"MG" in data and data.rstrip().count(b";") >= 6:
+            eaten.append(data[: data.index(b"MG") + 2])
+            data = data.replace(eaten[0], b"", 1)
+        return feed(data, feedback, t_ns)
+
+    codec.feed = overrun
+    bench.cycle(TORQUE, torque=0.05, ms=60)
+    assert eaten and codec.unlike == 0 and not bench.driver.restarted and bench.driver.armed
+    assert bench.physics[0].drive.mode == TORQUE
+
+
 def test_simplefoc_gate_follows_when_the_world_has_jumped():
     gate = simplefoc_codec.Gate(simplefoc_codec.Gates())
     assert math.isnan(gate.take(0.0, 0.0, 0.0, 0.0, 0)) and gate.take(0.0, 0.0, 0.0, 0.0, 5_000_000) == 0.0

@@ -21,6 +21,7 @@ from gimbal.targeting.track_records import default_params as tracker_params
 from gimbal.units import DEG, G0, MS
 
 STOP_CLEAR_DEG = 5.0  # framing keeps joints so far from where their soft stops begin
+TIGHT_DEG = 0.5  # and leaves them this much where that is more than there is
 
 
 def pack_params(rig: Rig, *, start_armed: bool = False) -> np.ndarray:
@@ -181,9 +182,12 @@ def _pack_targeting(p: np.void, rig: Rig, order: np.ndarray) -> None:
 
 
 def _free(rig: Rig, axis: str, most: float) -> float:
-    """How far (rad, either way) framing may take a joint: clear of its soft stop, and no further than ``most``."""
+    """How far (rad, either way) framing may take a joint: clear of its soft stop, and no further than ``most``.
+
+    Never 0, which would be no limit.
+    """
     joint = getattr(rig.joints, axis)
     if joint.continuous:
         return most
     clear = min(-joint.min_deg, joint.max_deg) - joint.soft_stop_deg - STOP_CLEAR_DEG
-    return min(max(clear, 0.0) * DEG, most)
+    return min(max(clear, TIGHT_DEG) * DEG, most)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from gimbal.config.load import load_rig
+from gimbal.config.pack import pack_params
 from gimbal.frames import AXIS_INDEX
 from gimbal.kernels.quat import q_axis, q_from_euler, q_level, q_mul, q_rotate
 from gimbal.targeting.stops import STOPS_PARAMS, STOPS_STATE, lean_wanted, yield_to_stops
@@ -68,3 +70,15 @@ def test_a_mount_that_rolls_over_takes_the_picture_along_softly():
     assert np.abs(rolls).max() < 80.0
     assert max(leans) > 15.0 and min(leans) > -2.0 and abs(leans[1000]) < 1.0 and abs(leans[-1]) < 0.1
     assert np.abs(np.diff(rates)).max() <= 1.2001 and np.abs(rates).max() < 108.0
+
+
+@pytest.mark.parametrize("travel", [(-6.0, 6.0), (0.0, 60.0)])
+def test_travel_with_no_room_to_spare_is_a_limit_and_not_none(travel):
+    """Less than the soft stop and what keeps clear of it, or to one side only."""
+    rig = load_rig("torque").config
+    roll = rig.joints.roll.model_copy(update={"min_deg": travel[0], "max_deg": travel[1]})
+    rig = rig.model_copy(update={"joints": rig.joints.model_copy(update={"roll": roll})})
+    stops = pack_params(rig)[0]["modes"]["stops"]
+    assert 0.0 < stops["roll"] <= 1.0 * DEG
+    lean = lean_wanted(stops, ORDER, 0.0, q_from_euler(20 * DEG, 0.0, 0.0))
+    assert lean == pytest.approx(-20 * DEG, abs=1.1 * DEG)

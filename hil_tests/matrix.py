@@ -67,7 +67,7 @@ def document(results: list[dict[str, Any]]) -> str:
         "torque; the camera's turn in deg. Lock-step times are exact, in ticks of 1 ms. In real time the host's own",
         "stalls, seen by a reference thread, are taken off.",
         "",
-        f"Machine: {platform.machine()}, {platform.system()} {platform.release()}.",
+        f"Machine: {platform.machine()}, {platform.system()}.",
         "",
     ]
     for kind in kinds:

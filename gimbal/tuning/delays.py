@@ -23,7 +23,7 @@ from gimbal.rig.plant import PlantRig
 from gimbal.tuning.margins import BLENDS, Margins, grid_hz, of_loop
 
 # Newest IMU sample to motor bytes written, µs: `gimbal run torque --emulate train_roof --arm --mode lock --seconds 30`
-# over ptys, 1 kHz, on two cores with a load of 8 beside it; the line's own 800 Hz samples against 1 kHz ticks are in it
+# over ptys, 1 kHz, under load; the line's own 800 Hz samples against 1 kHz ticks are in it
 SHARES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999, 0.9999, 1.0)
 MEASURED_US = (526.0, 563.0, 591.0, 756.0, 924.0, 1117.0, 1583.0, 1824.0, 2432.0, 7646.0, 9058.0)
 LATE = 0.999  # share of the ticks whose delay the margins are computed for

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.signal import sosfilt
 
 from gimbal.config.load import load_rig
 from gimbal.config.pack import pack_params
@@ -58,6 +59,11 @@ def test_noise_is_left_as_it_is_slow() -> None:
     slow = np.ones(200) / 200
     step = np.convolve(out[:, 0] - read[:, 0], slow, "valid")
     assert np.abs(step[14_000:]).max() < 0.15  # the level is kept: gravity and turns pass
+    sections = pack_params(load_rig("torque").config)[0]["allocation"]["foresight"]["weight"]
+    sos = np.insert(sections, 3, 1.0, axis=1)
+    seen = [sosfilt(sos, x - want, axis=0)[-10_000:] for x in (out, read)]
+    fed_on, measured = (math.sqrt(np.mean(x**2)) for x in seen)
+    assert fed_on <= 1.02 * measured
 
 
 def test_one_axis_learns_from_nothing_but_itself() -> None:

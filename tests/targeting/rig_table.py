@@ -18,14 +18,15 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from gimbal.config.load import Loaded, load_rig, load_scenario
 from gimbal.config.scenario import Track
 from gimbal.loop.lockstep import run_lockstep
 from gimbal.metrics import axes_N, level_attitude, q_mul, rotation_vector
 from gimbal.rig.plant import PlantRig
+from tests.shared_data import shared
 
-TRACKS = Path(__file__).resolve().parents[2] / "../shared/data/tracks"
 RATE_HZ = 1000.0
 USE = slice(5000, -1000)
 STEEP_DEG = 60.0  # below the horizon: there the level reference itself spins
@@ -141,7 +142,7 @@ def draw(path: str, curve: dict[float, list[tuple[float, dict[str, float]]]]) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tracks", nargs="*", default=sorted(str(p) for p in TRACKS.glob("*_canopy.npz")))
+    parser.add_argument("--tracks", nargs="*", help="default: the canopy flights of the shared recordings")
     parser.add_argument("--metres", nargs="*", type=float, default=[20.0, 40.0, 60.0])
     parser.add_argument("--no-camera", action="store_true", help="beacon alone")
     parser.add_argument("--wrong", action="store_true", help="both delays 60 ms longer than stamped, 5 %% false boxes")
@@ -149,6 +150,11 @@ def main() -> None:
     parser.add_argument("--plot", help="draw the trade-off over the bandwidths")
     parser.add_argument("--brief", action="store_true", help="only the totals")
     args = parser.parse_args()
+    if args.tracks is None:
+        try:
+            args.tracks = sorted(str(p) for p in shared("data/tracks").glob("*_canopy.npz"))
+        except pytest.skip.Exception as absent:
+            parser.error(f"{absent}: name recordings with --tracks FILE ...")
     print(f"{'':28s} {'10 deg':>8s} {'rms':>6s} {'p95':>6s}" + "".join(
         f" {k + '>2':>7s} {'>10':>6s}" for k in ("added", "camera", "shake")) + "  level>2")  # fmt: skip
     curve: dict[float, list[tuple[float, dict[str, float]]]] = {}

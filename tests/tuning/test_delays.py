@@ -52,4 +52,4 @@ def test_a_flight_with_drawn_delays_is_held():
     rig = load_rig("torque").config
     out = fly(rig, "train_roof", 9.0, 1, MEASURED_US)
     assert out["faults"] == []
-    assert out["jitter_urad_rms"]["total"] < 400.0
+    assert out["jitter_urad_rms"]["total"] < 230.0

@@ -70,7 +70,10 @@ def _eagerness(s, err, rate_err, swerve_err, swerve_rate, dt_s):
 
     swerve_err (rad), swerve_rate (rad/s): half of that is reached where either, taken over EAGER_S, is so large.
     """
-    if swerve_err <= 0.0:
+    if swerve_err <= 0.0:  # and what was found so far is of another goal
+        for i in range(2):
+            s["slow_err"][i] = s["slow_rate"][i] = 0.0
+        s["swerve"] = 0.0
         return 1.0
     k = dt_s / EAGER_S
     size2 = 0.0

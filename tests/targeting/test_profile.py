@@ -111,3 +111,14 @@ def test_a_swerve_is_followed_harder_and_noise_is_not(p):
         passed.append(np.std([2 * np.arctan2(x[3], x[0]) for x in q]))
     assert 0.1 * left[0] < left[1] < 0.75 * left[0]
     assert passed[1] < 1.1 * passed[0]
+
+
+def test_a_swerve_does_not_outlive_the_goal_it_was_of(p):
+    s = np.zeros(1, PROFILE_STATE)[0]
+    profile_reset(s, LEVEL, (0.0, 0.0, 0.0))
+    goal, swerve = q_axis(2, 5 * DEG), (3.6, 0.5, 0.024, 0.049)
+    for _ in range(100):
+        profile(p, s, goal, (0.0, 0.0, 0.5), (0.0, 0.0, 0.0), swerve, DT)
+    assert s["swerve"] > 0.5 and s["slow_err"].any() and s["slow_rate"].any()
+    profile(p, s, goal, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (15.0, 1.0, 0.0, 0.0), DT)  # the hand takes over
+    assert s["swerve"] == 0.0 and not s["slow_err"].any() and not s["slow_rate"].any()

@@ -16,11 +16,12 @@ from gimbal.faults import Code
 from gimbal.kernels.build import kernel
 from gimbal.kernels.filters import biquad
 from gimbal.kernels.joints import q_from_joints
-from gimbal.kernels.quat import load3, load4, q_rotate, store3, store4
+from gimbal.kernels.quat import load3, load4, q_rotate, scale3, store3, store4
 from gimbal.records import JointMode
 
 TORQUE, JOINT_RATE, JOINT_ANGLE, CAMERA_RATE, CAMERA_ANGLE = range(5)
-AT_STOP = 0.035  # rad before a board's end stop, where it can't hold the camera any more
+AT_STOP = 0.035  # rad before a board's end stop, where it can't hold the camera any more,
+OUTWARDS = 0.035  # rad/s: while it is asked to turn that joint outwards faster than this
 LEASH = 0.35  # rad: a commanded joint angle is never further than this from the measured one
 
 OUTPUT_PARAMS = np.dtype(
@@ -102,6 +103,23 @@ def _joint_rates(p, s, chain, ahead, order, nav, control, floor, gain, dt_s):
 
 
 @kernel
+def _against_stop(p, s, chain, ahead, order, nav, control, floor, gain):
+    """Is a board's joint at its end stop, and would the command or the base's motion have it go further?"""
+    q_BC = q_from_joints(order, ahead["angle"])
+    rate_B = scale3(q_rotate(q_BC, load3(control["rate_cmd_C"])), gain)
+    joint_acceleration(chain, rate_B, q_rotate(q_BC, (1.0, 0.0, 0.0)), floor, s["scratch"])
+    against = False
+    for k in range(3):
+        a = order[k]
+        if p["continuous"][a]:
+            continue
+        here, rate = nav["joint_angle_est"][a], s["scratch"][k] + ahead["rate"][a]
+        against |= here > p["stop_max"][a] - AT_STOP and rate > OUTWARDS
+        against |= here < p["stop_min"][a] + AT_STOP and rate < -OUTWARDS
+    return against
+
+
+@kernel
 def rate_output(p, s, chain, ahead, order, nav, control, floor, gain, dt_s):
     """Commanded rates (and angles) for this tick into the state; returns limit bits.
 
@@ -113,11 +131,8 @@ def rate_output(p, s, chain, ahead, order, nav, control, floor, gain, dt_s):
     """
     if p["kind"] <= JOINT_ANGLE:
         return _joint_rates(p, s, chain, ahead, order, nav, control, floor, gain, dt_s)
-    bits = 0
+    bits = 1 << Code.END_STOP if _against_stop(p, s, chain, ahead, order, nav, control, floor, gain) else 0
     for i in range(3):
-        here = nav["joint_angle_est"][i]
-        if not p["continuous"][i] and (here > p["stop_max"][i] - AT_STOP or here < p["stop_min"][i] + AT_STOP):
-            bits |= 1 << Code.END_STOP
         asked = gain * control["rate_cmd_C"][i]
         want = min(max(asked, -p["camera_rate"]), p["camera_rate"])
         if want != asked:

@@ -9,7 +9,7 @@ from gimbal.config.load import load_rig
 from gimbal.config.pack import pack_params
 from gimbal.control.joint_kinematics import CHAIN_STATE, place_chain
 from gimbal.control.motion_ahead import AHEAD_STATE
-from gimbal.control.rate_output import JOINT_RATE, OUTPUT_STATE, hold_output, output_command, rate_output
+from gimbal.control.rate_output import CAMERA_RATE, JOINT_RATE, OUTPUT_STATE, hold_output, output_command, rate_output
 from gimbal.faults import Code
 from gimbal.records import COMMAND, CONTROL, NAV, JointMode
 
@@ -17,8 +17,8 @@ DT, LEVEL = 0.005, (1.0, 0.0, 0.0, 0.0)
 
 
 class Bench:
-    def __init__(self) -> None:
-        params = pack_params(load_rig("simplefoc").config)[0]
+    def __init__(self, rig: str = "simplefoc") -> None:
+        params = pack_params(load_rig(rig).config)[0]
         self.p, self.chain_params = params["supervisor"]["output"], params["allocation"]["chain"]
         self.s, self.chain, self.ahead, self.nav, self.control, self.command = (
             np.zeros(1, d)[0] for d in (OUTPUT_STATE, CHAIN_STATE, AHEAD_STATE, NAV, CONTROL, COMMAND)
@@ -87,3 +87,25 @@ def test_without_samples_the_joints_are_drawn_to_where_they_were():
     bench.nav["joint_angle_est"] = (0.02, -0.5, 0.0)
     hold_output(bench.p, bench.nav, np.zeros(3), bench.command)
     assert bench.command["joint_rate_cmd"] == pytest.approx((-0.1, 0.5, 0.0))
+
+
+@pytest.mark.parametrize("end, outwards", [("stop_max", 1.0), ("stop_min", -1.0)])
+def test_a_board_at_its_stop_is_told_of_only_while_it_is_asked_to_go_on(end, outwards):
+    bench = Bench("sbgc")
+    assert bench.p["kind"] >= CAMERA_RATE and not bench.p["continuous"][1]
+    bench.nav["joint_angle_est"][1] = bench.ahead["angle"][1] = bench.p[end][1]
+    for rate, base, told in (
+        (0.0, 0.0, False),  # at rest there it is like any other place
+        (0.3, 0.0, True),
+        (-0.3, 0.0, False),
+        (0.0, 0.3, True),  # the base turns on: held still, the camera takes the joint outwards
+        (0.0, -0.3, False),
+        (0.01, 0.0, False),
+    ):
+        bench.control["rate_cmd_C"] = (0.0, outwards * rate, 0.0)
+        bench.ahead["rate"][1] = outwards * base
+        assert bool(bench.tick() >> Code.END_STOP & 1) == told, (rate, base)
+    bench.control["rate_cmd_C"] = (0.0, outwards, 0.0)
+    bench.nav["joint_angle_est"][1] = 0.0
+    bench.ahead["rate"] = 0.0
+    assert not bench.tick() >> Code.END_STOP & 1

@@ -125,10 +125,10 @@ def feasible(p, s, chain, ahead, nav, order, rate_sp_C, authority, control):
     base_B = load3(s["base_B"])
     base_l, base_1, base_2 = -dot3(base_B, lost_axis), -dot3(base_B, a1), -dot3(base_B, a2)  # for a camera at rest
     outer = (base_l + c_l) / firm
+    own = dot3(q_rotate(q_BC, rate_sp_C), lost_axis)
     near = min(max((p["near"] - abs(det)) / (p["near"] - p["within"]), 0.0), 1.0)
     if near > 0.0:
         err = q_rotate(q_BC, load3(control["attitude_err_C"]))
-        own = dot3(q_rotate(q_BC, rate_sp_C), lost_axis)
         l_C = q_unrotate(q_BC, lost_axis)
         pull = p["gain"][0] * l_C[0] * l_C[0] + p["gain"][1] * l_C[1] * l_C[1] + p["gain"][2] * l_C[2] * l_C[2]
         pull *= max(authority, 0.1)
@@ -136,7 +136,7 @@ def feasible(p, s, chain, ahead, nav, order, rate_sp_C, authority, control):
         s["speed"] += min(max(speed - s["speed"], -p["slew"]), p["slew"])
         outer += near * (stretch * (base_l + own) / firm + s["speed"] - outer)
     else:
-        s["speed"] = c_l / firm
+        s["speed"] = (c_l - own) / firm
     held_outer, bits = _held(p, o, nav["joint_angle_est"][o], outer)
     new_l = firm * held_outer - base_l
     new_1 = c_1

@@ -76,6 +76,16 @@ def test_a_stop_ends_the_motion_outwards_and_only_that(params):
     assert np.allclose(inwards, (0.3, -1.5, -0.2), atol=1e-6) and bits == 0
 
 
+def test_the_setpoints_own_rate_counts_once_at_the_singularitys_border(params):
+    """Outside, the speed kept for the way by angles is that of the error alone."""
+    pose = Pose(params, 40.0, 10.0, 0.0)
+    own_C, close_C = q_unrotate(pose.q_BC, (0.0, 0.0, 0.4)), q_unrotate(pose.q_BC, (0.0, 0.0, 0.1))
+    for extra_C in ((0.0, 0.0, 0.0), close_C):
+        pose.control["rate_cmd_C"] = np.add(own_C, extra_C)
+        feasible(pose.p, pose.s, pose.chain, pose.ahead, pose.nav, ORDER, tuple(own_C), 1.0, pose.control)
+        assert pose.s["speed"] == pytest.approx(0.1 if extra_C is close_C else 0.0, abs=1e-9)
+
+
 @pytest.mark.parametrize("roll", [76.0, 80.0, 83.0, -83.0])
 @pytest.mark.parametrize("pitch", [-60.0, 5.0, 60.0])
 def test_near_the_singularity_no_joint_is_asked_beyond_its_rate(params, roll, pitch):

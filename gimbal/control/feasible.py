@@ -21,6 +21,7 @@ from gimbal.kernels.joints import q_from_joints
 from gimbal.kernels.quat import cross3, dot3, load3, q_rotate, q_unrotate, store3
 
 HORIZON = 0.1  # squared weight of rotation about the boresight against that of the line of sight
+STOPPED = 0.035  # rad/s that a stop takes of a joint's rate: no more than noise, and it isn't told
 STRETCH = 4.0  # at most, of the outer joint's rate against what this pose would have
 
 FEASIBLE_PARAMS = np.dtype(
@@ -77,7 +78,7 @@ def _held(p, a, angle, rate):
         free = held
         held = min(held, _approach(p["brake"][a], p["gain"][a], p["stop_max"][a] - angle))
         held = max(held, -_approach(p["brake"][a], p["gain"][a], angle - p["stop_min"][a]))
-        if held != free:
+        if abs(held - free) > STOPPED:
             bits |= 1 << Code.END_STOP
     return held, bits
 

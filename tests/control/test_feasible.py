@@ -76,6 +76,15 @@ def test_a_stop_ends_the_motion_outwards_and_only_that(params):
     assert np.allclose(inwards, (0.3, -1.5, -0.2), atol=1e-6) and bits == 0
 
 
+def test_a_stop_that_takes_next_to_nothing_is_not_told(params):
+    """A joint that rests at its stop: noise of the rates would have the watch look away from a following error."""
+    stop = params[0]["feasible"]["stop_max"][PITCH] / DEG
+    pose = Pose(params, 20.0, stop, 30.0)
+    left, bits = pose.ask((0.0, 1.0 * DEG, 0.0))
+    assert left[1] == pytest.approx(0.0, abs=1e-9) and bits == 0
+    assert pose.ask((0.0, 4.0 * DEG, 0.0))[1] == 1 << Code.END_STOP
+
+
 def test_the_setpoints_own_rate_counts_once_at_the_singularitys_border(params):
     """Outside, the speed kept for the way by angles is that of the error alone."""
     pose = Pose(params, 40.0, 10.0, 0.0)

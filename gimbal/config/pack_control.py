@@ -15,7 +15,7 @@ from gimbal.frames import AXES, AXIS_INDEX
 from gimbal.kernels.filters import lowpass_coefficients, notch_coefficients, shaping_coefficients
 from gimbal.units import DEG
 
-SPEED_SHARE = 0.76  # of a joint's greatest rate: what is left is the loops'
+SPEED_SHARE = 0.72  # of a joint's greatest rate: what is left is the loops'
 STOP_SHARE = 0.3  # of the soft end-stop's width, before the hard stop: as far as the camera's motion takes a joint
 BRAKE_SHARE = 0.5  # of the acceleration that a joint's torque can make
 BASE_SMOOTH_S, TAKEN_SMOOTH_S = 0.03, 0.01  # low-passes on the base's rate and on what is taken of the rate command

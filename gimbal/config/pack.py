@@ -20,7 +20,7 @@ from gimbal.loop.pipeline import PARAMS
 from gimbal.targeting.track_records import default_params as tracker_params
 from gimbal.units import DEG, G0, MS
 
-STOP_CLEAR_DEG = 5.0  # framing keeps joints so far from where their soft stops begin
+STOP_CLEAR_DEG = 2.0  # framing keeps joints so far from where their soft stops begin
 TIGHT_DEG = 0.5  # and leaves them this much where that is more than there is
 
 
@@ -162,7 +162,7 @@ def _pack_targeting(p: np.void, rig: Rig, order: np.ndarray) -> None:
     modes["slew_rate"] = targeting.slew_deg_s * DEG
     modes["framing"]["max_spin"] = 0.6 * limits.max_rate_deg_s * DEG
     modes["framing"]["max_spin_accel"] = 0.3 * limits.max_accel_deg_s2 * DEG
-    modes["stops"]["roll"] = _free(rig, "roll", math.acos(limits.singularity_cos) - 2.0 * DEG)
+    modes["stops"]["roll"] = _free(rig, "roll", math.acos(0.4 * limits.singularity_cos) - 2.0 * DEG)
     modes["stops"]["pitch"] = _free(rig, "pitch", math.pi)
     modes["stops"]["max_spin"] = modes["framing"]["max_spin"]
     modes["stops"]["max_spin_accel"] = limits.max_accel_deg_s2 * DEG

@@ -139,7 +139,7 @@ class Simplefoc(LineMotor):
                         "sense for torque by current) and the line's baud."
                     )
         self.restarted, self._latched = False, [0] * self.n_axes
-        codec.settings_lost, codec.unlike = False, 0
+        codec.settings_lost, codec.unlike, codec.changed = False, 0, True
 
     def _limit_is_set(self, axis: int) -> bool:
         got = self.codec.limit_A[axis]
@@ -164,7 +164,7 @@ class Simplefoc(LineMotor):
     def _stop(self, action: str) -> bytes:
         # Said twice: there is no checksum, and a line that was changed on its way stops nothing.
         self._mode = [0] * self.n_axes
-        self.codec.enabled = [None] * self.n_axes
+        self.codec.enabled[:], self.codec.changed = [None] * self.n_axes, True
         return b"\n" + b"".join(self.codec.say(axis, b"E0") for axis in range(self.n_axes)) * 2
 
     def command(self, mode: Sequence[int] | np.ndarray, torque_Nm: Sequence[float] | np.ndarray,
@@ -177,6 +177,7 @@ class Simplefoc(LineMotor):
             gone = codec.settings_lost or self._silent_too_long(axis, codec.asked[axis], now)
             if gone and not self.restarted:
                 self.restarted, self.armed, self._latched = True, False, [_NOT_READY] * self.n_axes
+                codec.changed = True
             m, torque = int(mode[axis]), torque_Nm[axis]
             if torque > limit or torque < -limit:
                 torque = torque if abs(torque) > 1e6 else math.copysign(limit, torque)  # absurd ones are for target()
@@ -209,6 +210,7 @@ class Simplefoc(LineMotor):
         if mode != self._mode[axis]:
             said[0] = said[1] = 0
             self._mode[axis] = mode
+            codec.changed = True
         if not mode:
             if codec.enabled[axis] != 0 and now - said[0] > _REPEAT_NS:
                 said[0] = now
@@ -231,6 +233,14 @@ class Simplefoc(LineMotor):
     def _feed(self, data: bytes, feedback: np.ndarray) -> int:
         codec = self.codec
         filled = codec.feed(data, feedback, min(self._asked_ns, self.transport.arrival_ns))
+        if codec.changed:
+            codec.changed = False
+            self._show()
+        return filled
+
+    def _show(self) -> None:
+        """Fault and mode of the rows, from what the device said and was told."""
+        codec = self.codec
         for axis in range(self.n_axes):
             enabled, mode = codec.enabled[axis], self._mode[axis]
             if mode and enabled == 0 and self._was_enabled[axis] and self.armed:
@@ -239,4 +249,3 @@ class Simplefoc(LineMotor):
             latched = self._latched[axis]
             ready = enabled == 1 and codec.motion_mode[axis] == mode - 1
             codec.shown[axis] = (latched, -1) if latched else (0, mode if ready else 0)
-        return filled

@@ -24,6 +24,10 @@ DECIMALS = 4  # of every number it prints, as told by the driver; a Commander th
 _NUMBER = r"(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)"
 _ONE = re.compile(_NUMBER).fullmatch
 _LEFT_OUT = _NUMBER.replace("(-", "(?:-", 1)
+# A reading with the decimals it was told to print: without their points its numbers are whole ones, which Python reads
+# in a third of the time; divided by 10 ** DECIMALS they are the very floats.
+_AS_TOLD = re.compile(";".join([rf"-?[0-9]{{1,9}}\.[0-9]{{{DECIMALS}}}"] * 7)).fullmatch
+_SCALE = 10.0**DECIMALS
 # target; Vq; Vd; Iq; Id; velocity; angle: of the two on the q axis one is used
 _BY_CURRENT = re.compile(";".join([_NUMBER, _LEFT_OUT, _LEFT_OUT, _NUMBER, _LEFT_OUT, _NUMBER, _NUMBER])).fullmatch
 _BY_VOLTAGE = re.compile(";".join([_NUMBER, _NUMBER, _LEFT_OUT, _LEFT_OUT, _LEFT_OUT, _NUMBER, _NUMBER])).fullmatch
@@ -65,34 +69,35 @@ class Gate:
         to within ``current_step_A`` of what it was, or was told to be.
         """
         g = self.gates
-        if not (-g.max_rate_rad_s < rate < g.max_rate_rad_s and -1.2 * g.max_A < current < 1.2 * g.max_A
-                and -_BIG < angle < _BIG):  # fmt: skip
+        max_rate, max_A = g.max_rate_rad_s, 1.2 * g.max_A
+        if not (-max_rate < rate < max_rate and -max_A < current < max_A and -_BIG < angle < _BIG):
             return math.nan
         reading = angle, rate, current
-        taken = self._near(self._good, self._good_ns, reading, t_ns)
-        if not taken:  # two in a row that agree are the truth: one flipped bit can't do that
-            taken = self._near(self._last, self._last_ns, reading, t_ns)
-        self._last, self._last_ns = reading, t_ns
-        if not taken:
-            return math.nan
-        if self._good is not None and not abs(current - expected_A) <= g.current_step_A:
+        if self._good is not None and self._near(self._good, self._good_ns, angle, rate, t_ns):
             was = self._good[2]
-            current = min(max(current, was - g.current_step_A), was + g.current_step_A)
-        self._good, self._good_ns = (angle, rate, current), t_ns
+        elif self._last is not None and self._near(self._last, self._last_ns, angle, rate, t_ns):
+            # Two in a row that agree are the truth: one flipped bit can't do that.
+            was = self._good[2] if self._good is not None else current
+        else:
+            self._last, self._last_ns = reading, t_ns
+            return math.nan
+        self._last, self._last_ns = reading, t_ns
+        step = g.current_step_A
+        if not -step <= current - expected_A <= step:
+            current = min(max(current, was - step), was + step)
+            reading = angle, rate, current
+        self._good, self._good_ns = reading, t_ns
         return current
 
-    def _near(self, before: tuple[float, float, float] | None, before_ns: int, now: tuple[float, float, float],
-              t_ns: int) -> bool:  # fmt: skip
-        if before is None:
-            return False
+    def _near(self, before: tuple[float, float, float], before_ns: int, angle: float, rate: float, t_ns: int) -> bool:
         g = self.gates
         dt = (t_ns - before_ns) * 1e-9
         if not 0.0 <= dt <= 0.2:
             dt = 0.0 if dt < 0.0 else 0.2
         rate_step = g.rate_step_rad_s + g.max_accel_rad_s2 * dt
-        if abs(now[1] - before[1]) > rate_step:
+        if not -rate_step <= rate - before[1] <= rate_step:
             return False
-        return abs(now[0] - before[0] - 0.5 * (now[1] + before[1]) * dt) <= g.angle_step_rad + 0.5 * rate_step * dt
+        return abs(angle - before[0] - 0.5 * (rate + before[1]) * dt) <= g.angle_step_rad + 0.5 * rate_step * dt
 
 
 class SimplefocCodec:
@@ -116,13 +121,18 @@ class SimplefocCodec:
         self.verbose_ok = False
         self.echo_ok = [True] * n  # the newest target came back as sent
         self.shown: list[tuple[int, int]] = [(0, 0)] * n  # fault and mode of the rows, by the driver
+        self.changed = True  # the device said something of its state: ``shown`` is to be worked out anew
         self._rate = [0.0] * n
         self._sent = [0.0] * n
         self._echo = [b""] * n  # of the newest target, as it is expected back
         self._tail = b""
         self._put = FeedbackWriter().put
-        self._readings = _BY_CURRENT if resistance is None else _BY_VOLTAGE
+        self._readings, self._q = (_BY_CURRENT, 3) if resistance is None else (_BY_VOLTAGE, 1)
         self._get = [letter + b"MG7\n" for letter in self.letters]
+        self._said: dict[bytes, tuple[list[int | None], int, int]] = {}  # line -> list, axis, value
+        for axis, letter in enumerate(self.letters):
+            self._said |= {letter + b"E%d" % on: (self.enabled, axis, on) for on in (0, 1)}
+            self._said |= {letter + b"C" + word: (self.motion_mode, axis, mode) for word, mode in MOTION_WORDS.items()}
 
     def target(self, axis: int, mode: int, torque_Nm: float, rate_rad_s: float, angle_rad: float) -> bytes | None:
         """The target's line; None when a value is no number, absurd, or too long for the device's buffer."""
@@ -160,27 +170,27 @@ class SimplefocCodec:
             self.counters.garbage_bytes += len(tail)
             tail = b"\xff"
         self._tail = tail
-        filled = 0
+        filled, axis_of = 0, self.axis_of
         for line in lines:
-            if line:
-                filled += self._line(line, feedback, t_ns)
+            if line in self._said:
+                where, axis, value = self._said[line]
+                if where[axis] != value:
+                    where[axis], self.changed = value, True
+            elif line:
+                of = axis_of.get(line[0])
+                if of is None or len(line) > _MAX_REPLY:
+                    self._general(line)
+                elif line[1:3] == b"MG":
+                    filled += self._reading(of, line[3:], feedback, t_ns)
+                elif line == self._echo[of]:
+                    self.echo_ok[of] = True
+                else:
+                    self._other(of, line)
         return filled
 
-    def _line(self, line: bytes, feedback: np.ndarray, t_ns: int) -> int:
-        axis = self.axis_of.get(line[0])
-        if axis is None or len(line) > _MAX_REPLY:
-            return self._general(line)
-        if line[1:3] == b"MG":
-            return self._reading(axis, line[3:], feedback, t_ns)
-        if line == self._echo[axis]:
-            self.echo_ok[axis] = True
-            return 0
+    def _other(self, axis: int, line: bytes) -> None:
         kind, rest = line[1:2], line[2:]
-        if kind == b"E" and rest in (b"0", b"1"):
-            self.enabled[axis] = rest[0] - 0x30
-        elif kind == b"C" and rest in MOTION_WORDS:
-            self.motion_mode[axis] = MOTION_WORDS[rest]
-        elif kind == b"T":
+        if kind == b"T":
             self.torque_word[axis] = rest
         elif kind == b"L" and rest[:1] in (b"C", b"U"):
             self.limit_A[axis] = _number(rest[1:])
@@ -195,9 +205,8 @@ class SimplefocCodec:
             self.counters.unknown_frames += 1
         else:
             self.counters.garbage_bytes += len(line)
-        return 0
 
-    def _general(self, line: bytes) -> int:
+    def _general(self, line: bytes) -> None:
         if line[:1] == b"?" and line[2:3] == b":":
             self.scan[line[1:2]] = line[3:]
         elif line[1:2] == b":" and line[:1].isalpha():
@@ -208,7 +217,6 @@ class SimplefocCodec:
             self._unlike_told()  # readings that don't say whose they are
         elif line[:1] != b"#" and not line.startswith(b"Verb"):
             self.counters.garbage_bytes += len(line)
-        return 0
 
     def _unlike_told(self) -> None:
         """A reply as of a device that has just started; the second in a row is believed."""
@@ -217,9 +225,10 @@ class SimplefocCodec:
 
     def _reading(self, axis: int, text: bytes, feedback: np.ndarray, t_ns: int) -> int:
         """target; Vq; Vd; Iq; Id (A); velocity; angle."""
-        words = text.decode("latin1")  # float() reads str three times as fast as bytes
-        found = self._readings(words)
-        if found is None:
+        words = text.decode("latin1")
+        as_told = _AS_TOLD(words) is not None
+        found = None if as_told else self._readings(words)
+        if found is None and not as_told:
             if _ONE(words) is None:
                 self.counters.garbage_bytes += len(text)
             return 0
@@ -227,11 +236,17 @@ class SimplefocCodec:
             self.counters.unknown_frames += 1  # a second answer to one question
             return 0
         self.asked[axis] = False
-        if words.find(";") - words.find(".") != DECIMALS + 1 and len(words) - words.rfind(".") != DECIMALS + 1:
-            self._unlike_told()  # the first number and the last: one damaged byte is not believed
-        else:
+        if found is None:
             self.unlike = 0
-        expected, current, rate, angle = map(float, found.groups())
+            whole = words.replace(".", "").split(";")
+            expected, current = int(whole[0]) / _SCALE, int(whole[self._q]) / _SCALE
+            rate, angle = int(whole[5]) / _SCALE, int(whole[6]) / _SCALE
+        else:
+            if words.find(";") - words.find(".") != DECIMALS + 1 and len(words) - words.rfind(".") != DECIMALS + 1:
+                self._unlike_told()  # the first number and the last: one damaged byte is not believed
+            else:
+                self.unlike = 0
+            expected, current, rate, angle = map(float, found.groups())
         if self.resistance is not None:  # no current is measured: what voltage and speed make of it
             current = (current - self.torque_constant * rate) / self.resistance
             expected = (expected - self.torque_constant * rate) / self.resistance
@@ -242,8 +257,8 @@ class SimplefocCodec:
             self.counters.bad_values += 1
             return 0
         self._rate[axis] = rate
-        self._put(feedback, axis, t_ns, angle, rate, current * self.torque_constant, current, 0.0, 0.0,
-                  *self.shown[axis])  # fmt: skip
+        fault, mode = self.shown[axis]
+        self._put(feedback, axis, t_ns, angle, rate, current * self.torque_constant, current, 0.0, 0.0, fault, mode)
         self.counters.rows += 1
         return 1
 

@@ -97,3 +97,10 @@ def make_bench(name: str, options: dict[str, object] | None = None) -> Bench:
     driver = registry.create_driver(name)
     driver_options = {key: value for key, value in chosen.items() if key in driver.OPTIONS}
     return Bench(name, entry.kind, clock, host, wire, transport, driver, physics, driver_options, rows, setup, sensor)
+
+
+def opened(name: str, options: dict[str, object] | None = None) -> Bench:
+    """A bench whose driver is open."""
+    bench = make_bench(name, options)
+    bench.open()
+    return bench

@@ -21,6 +21,7 @@ from firmware_bridge.drivers import moteus_codec, ublox_codec, vectornav_codec
 from firmware_bridge.interface import AXIS_FEEDBACK, Status
 from firmware_bridge.memory_transport import memory_pair
 from tests.contract.bridge_bench import make_bench
+from tests.firmware_bridge.flips import flipped
 
 FUZZ_BYTES = int(os.environ.get("GIMBAL_FUZZ_BYTES", 200_000))  # through each parser
 DEVICES = registry.names()
@@ -134,13 +135,6 @@ def test_moteus_subframes_of_anything(data):
     codec.feed(line + b"*%02X\n" % moteus_codec.crc8_97(line), rows, [0])
     assert codec.counters.bad_crc == 0
     assert all(np.isfinite(rows[field]).all() for field in rows.dtype.names)
-
-
-def flipped(frame: bytes):
-    for bit in range(8 * len(frame)):
-        data = bytearray(frame)
-        data[bit // 8] ^= 1 << bit % 8
-        yield bytes(data)
 
 
 def test_no_flipped_bit_passes_a_moteus_line():

@@ -15,6 +15,7 @@ from firmware_bridge.emulators.storm32 import Storm32Emulator
 from firmware_bridge.emulators.storm32 import x25 as storm32_x25
 from firmware_bridge.framing import BinaryFramer, mcrf4xx
 from firmware_bridge.mavlink_frames import MavlinkFramer, MavlinkPacker
+from tests.firmware_bridge.flips import flipped
 from tests.shared_data import shared
 
 
@@ -142,13 +143,6 @@ def test_the_emulators_own_checks_agree():
             extra, full = KNOWN[number]
             assert frame[1] <= full
             assert emulators_x25(frame[1 : 10 + frame[1]] + bytes((extra,))) == int.from_bytes(frame[-2:], "little")
-
-
-def flipped(frame: bytes):
-    for bit in range(8 * len(frame)):
-        data = bytearray(frame)
-        data[bit // 8] ^= 1 << bit % 8
-        yield bytes(data)
 
 
 @pytest.mark.parametrize("version", [1, 2])

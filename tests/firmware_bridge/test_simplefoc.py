@@ -122,13 +122,12 @@ def test_simplefoc_gate_follows_when_the_world_has_jumped():
 
 
 def test_numbers_with_the_told_decimals_are_read_to_the_last_bit_as_any_others():
-    rng = np.random.default_rng(3)
-    for scale in (1e-3, 1.0, 59.0):
-        codec = simplefoc_codec.SimplefocCodec(["M"], 0.2, None, simplefoc_codec.Gates(max_A=60.0), Counters())
-        codec.gates[0].take = lambda angle, rate, current, expected, t_ns: read.append((angle, rate, expected)) or 0.0
-        codec.motion_mode[0], codec.enabled[0] = simplefoc_codec.TORQUE, 1
-        for _ in range(200):
-            texts, read = [f"{value:.4f}" for value in rng.uniform(-scale, scale, 7)], []
-            codec.ask(0)
-            codec.feed(f"MMG{';'.join(texts)}\r\n".encode(), np.zeros(1, AXIS_FEEDBACK), 0)
-            assert read == [(float(texts[6]), float(texts[5]), float(texts[0]))]
+    rng, read = np.random.default_rng(3), []
+    codec = simplefoc_codec.SimplefocCodec(["M"], 0.2, None, simplefoc_codec.Gates(max_A=60.0), Counters())
+    codec.gates[0].take = lambda angle, rate, current, expected, t_ns: read.append((angle, rate, expected)) or 0.0
+    codec.motion_mode[0], codec.enabled[0] = simplefoc_codec.TORQUE, 1
+    for n in range(600):
+        texts = [f"{value:.4f}" for value in rng.uniform(-1.0, 1.0, 7) * (1e-3, 1.0, 59.0)[n % 3]]
+        codec.ask(0)
+        codec.feed(f"MMG{';'.join(texts)}\r\n".encode(), np.zeros(1, AXIS_FEEDBACK), 0)
+        assert read.pop() == (float(texts[6]), float(texts[5]), float(texts[0]))

@@ -99,12 +99,15 @@ class Transport:
     def flush(self) -> int:
         """Try again to write what waits; bytes still waiting, or LINK_LOST."""
         while self._torn or self._queued:
-            if not self._torn:
-                self._torn, self._queued = self._queued, b""
-            done = self._send(self._torn)
+            begun = self._torn
+            done = self._send(begun or self._queued)
             if done < 0:
                 return _LINK_LOST
-            self._torn = self._torn[done:]
+            if done == 0:
+                break  # a frame that has not begun stays one that a newer may replace
+            if not begun:
+                begun, self._queued = self._queued, b""
+            self._torn = begun[done:]
             if self._torn:
                 break
         return len(self._torn) + len(self._queued)

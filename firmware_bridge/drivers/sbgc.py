@@ -50,7 +50,7 @@ class Sbgc(GimbalDriver):
         sync = b"$" if self._version == 2 else b">"
         self._framer = BinaryFramer(sync, codec.frame_length, codec.frame_valid, 262)
         self._clock_sync = ClockSync(int(1e3 * self.options["latency_us"]))
-        self._device_ms = 0
+        self._device_ms, self._last_ms = 0, -1
         self._board: tuple[int, ...] = ()
         self._firmware = 0
         self._answers: dict[int, bytes] = {}  # newest payload of each command, until taken
@@ -132,7 +132,7 @@ class Sbgc(GimbalDriver):
         """Timeout, streams, and the profile's limits read back. Raises DeviceRefused, NoAnswer."""
         self.armed = self._moving = False
         self._clock_sync.reset()
-        self._device_ms = 0
+        self._device_ms, self._last_ms = 0, -1
         if self._firmware < _WITH_CUSTOM:
             raise DeviceRefused(
                 f"the board on {self.transport.name} has firmware {self._firmware / 1000:.2f}; data streams need 2.60. "
@@ -275,6 +275,9 @@ class Sbgc(GimbalDriver):
             if command == codec.CUSTOM:
                 values = codec.fast_row(payload)
                 if values is not None:
+                    if values[0] == self._last_ms:
+                        self.counters.duplicates += 1
+                        continue
                     self._fast(values)
                     if rows is not None:
                         n = self._put(rows, n)
@@ -299,6 +302,7 @@ class Sbgc(GimbalDriver):
 
     def _fast(self, values: tuple[int, ...]) -> None:
         arrival = self.transport.arrival_ns
+        self._last_ms = values[0]
         self._device_ms += (values[0] - self._device_ms) & 0xFFFF  # the board's count wraps each 65.5 s
         row, sign = self._row, self._sign
         row["arrival_ns"] = arrival

@@ -47,7 +47,7 @@ class Storm32(GimbalDriver):
         self._answers: dict[int, bytes] = {}
         self.acknowledged = -1  # the newest ACK's code
         self._asked_ns = self._due_ns = self._sent_ns = self._carrier_ns = self._rate_ns = 0
-        self._waiting = False
+        self._waiting, self._asked = False, 0
         self._turn = 0
         self._sequence = 0
         self._target: list[float] | None = None  # roll, pitch, yaw that rates move
@@ -222,7 +222,7 @@ class Storm32(GimbalDriver):
         else:
             return
         self._turn += 1
-        self._waiting, self._asked_ns = True, now
+        self._waiting, self._asked, self._asked_ns = True, what, now
         self.transport.write(codec.ask(what))
 
     def _take(self, data: bytes, rows: np.ndarray | None, n: int) -> int:
@@ -237,6 +237,9 @@ class Storm32(GimbalDriver):
                 continue
             values = codec.fields(payload) if command == codec.GET_FIELDS else None
             if values is None:
+                continue
+            if rows is not None and not (self._waiting and values[0] == self._asked):
+                self.counters.duplicates += 1  # a second answer to one question; to the same one again it can't be told
                 continue
             self._waiting = False
             if self._put(values) and rows is not None:

@@ -150,6 +150,9 @@ class Ublox(RowDriver, PositionDriver):
         if pvt is None or abs(pvt.lat_deg) > 90 or abs(pvt.lon_deg) > 180 or max(map(abs, pvt.vel_N)) > 1000:
             self.counters.bad_values += 1
             return
+        if self.last_pvt is not None and pvt.tow_ms == self.last_pvt.tow_ms:
+            self.counters.duplicates += 1
+            return
         self.last_pvt = pvt
         t_ns = self.tow_sync.to_host(pvt.tow_ms, arrival_ns)
         self.queue((t_ns, arrival_ns, pvt.tow_ms, pvt.lat_deg, pvt.lon_deg, pvt.height_m, pvt.vel_N,

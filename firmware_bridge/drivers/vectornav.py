@@ -70,7 +70,8 @@ class VectorNav(RowDriver, ImuDriver):
         name = self.transport.name
         if self._lines.garbage_bytes > 500 or self._seen_lines > 5:
             raise WrongDevice(
-                f"what sends on {name} is no VectorNav. Check which device this port is (`gimbal devices`)."
+                f"what sends on {name} is no VectorNav, or at none of the usual speeds. Check which device this port "
+                "is (`gimbal devices`) and its baud."
             )
         raise NoAnswer(f"no VectorNav answers on {name}, at {wanted} baud or the other usual ones. Check power and "
                        "that host and sensor cross TX and RX.")  # fmt: skip
@@ -150,6 +151,9 @@ class VectorNav(RowDriver, ImuDriver):
         top_gyro, top_accel = max(map(abs, gyro)), max(map(abs, accel))
         if not (top_gyro < 200.0 and top_accel < 5000.0 and math.isfinite(sum(gyro) + sum(accel))):
             self.counters.bad_values += 1
+            return
+        if device_ns == self._last_device_ns:
+            self.counters.duplicates += 1
             return
         status = _CLIPPED if top_gyro >= self._clip_gyro or top_accel >= self._clip_accel else 0
         step_ns = device_ns - self._last_device_ns

@@ -79,6 +79,7 @@ class Faults:
     reorder: float = 0.0  # a frame waits for the next one and comes after it
     thin: bool = False  # every second frame is missing: half speed
     babble: bool = False  # bytes of another kind of device in place of each frame
+    speed: float = 1.0  # the reader's baud over the sender's
     count: int = 0
     _held: bytes = b""
     _odd: bool = False
@@ -90,6 +91,9 @@ class Faults:
     def apply(self, t_ns: int, data: bytes) -> list[tuple[int, bytes]]:
         """What becomes of one frame."""
         t_ns = max(t_ns + self.late_ns, self.stalled_until_ns)
+        if self.speed != 1.0:
+            self.count += 1
+            data = at_another_speed(data, self.speed)
         if self.thin or self.babble or self.reorder or self._held:
             return self._mixed_up(t_ns, data)
         if not (self.drop or self.flip or self.truncate or self.duplicate or self.garbage or self.delay):
@@ -131,3 +135,20 @@ class Faults:
 
 
 _BABBLE = b"$PXYZ,4807.038,N,01131.000,E,1,08,0.9,545.4,M*47\r\n\xb5\x00\xaa"
+
+
+def at_another_speed(data: bytes, ratio: float) -> bytes:
+    """What a UART of ``ratio`` times the sender's baud makes of 8N1 bytes sent one after the other: it looks at the
+    middle of its own bits from each falling edge on; a byte without its stop bit is handed on all the same."""
+    levels = [1]
+    for byte in data:
+        levels += [0, *(byte >> bit & 1 for bit in range(8)), 1]
+    read, at = bytearray(), 1
+    while at < len(levels):
+        if levels[at] or not levels[at - 1]:
+            at += 1
+            continue
+        seen = [levels[i] if (i := at + int((k + 0.5) / ratio)) < len(levels) else 1 for k in range(1, 9)]
+        read.append(sum(bit << k for k, bit in enumerate(seen)))
+        at += max(1, int(9.5 / ratio))
+    return bytes(read)

@@ -131,13 +131,12 @@ class BinaryFramer:
     """Frames that begin with ``sync`` and tell their length in the header.
 
     length(buffer, start): total bytes of the frame at start, 0 when more bytes are needed to know, -1 when this is
-    no header. valid(frame): the check over the whole frame.
+    no header. valid(frame): the check over the whole frame. also: another beginning, where both are one byte.
     """
 
-    def __init__(
-        self, sync: bytes, length: Callable[[bytes, int], int], valid: Callable[[bytes], bool], max_length: int
-    ) -> None:
-        self.sync, self.length, self.valid, self.max_length = sync, length, valid, max_length
+    def __init__(self, sync: bytes, length: Callable[[bytes, int], int], valid: Callable[[bytes], bool],
+                 max_length: int, also: bytes = b"") -> None:  # fmt: skip
+        self.sync, self.length, self.valid, self.max_length, self.also = sync, length, valid, max_length, also
         self.garbage_bytes = 0
         self.bad_crc = 0
         self._tail = b""
@@ -149,6 +148,8 @@ class BinaryFramer:
         at, size, keep = 0, len(buffer), len(self.sync) - 1
         while True:
             start = buffer.find(self.sync, at)
+            if self.also and 0 <= (other := buffer.find(self.also, at, start if start >= 0 else size)):
+                start = other
             if start < 0:
                 start = max(at, size - keep)  # part of a sync word may be at the end
                 while start < size and not self.sync.startswith(buffer[start:]):

@@ -9,38 +9,17 @@ from typing import Any
 
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
-from firmware_bridge.framing import BinaryFramer, mcrf4xx
+from firmware_bridge.drivers import mavlink_codec as codec
+from firmware_bridge.framing import BinaryFramer
 
-_HEADER, _SIGNATURE = 10, 13
-_EXTRA: dict[int, int] = {number: cls.crc_extra for number, cls in mavlink.mavlink_map.items()}
-
-
-def _length(buffer: bytes, start: int) -> int:
-    if len(buffer) - start < _HEADER:
-        return 0
-    if buffer[start + 2] & ~1:
-        return -1  # an incompatibility flag nobody has defined
-    return buffer[start + 1] + _HEADER + 2 + (_SIGNATURE if buffer[start + 2] & 1 else 0)
-
-
-def message_id(frame: bytes) -> int:
-    return frame[7] | frame[8] << 8 | frame[9] << 16
-
-
-def _valid(frame: bytes) -> bool:
-    extra = _EXTRA.get(message_id(frame))
-    if extra is None:
-        return False
-    end = _HEADER + frame[1]
-    check = mcrf4xx(frame[1:end] + bytes((extra,)))
-    return frame[end] == check & 0xFF and frame[end + 1] == check >> 8
+codec.load("mavlink")
 
 
 class MavlinkFramer:
     """Bytes in, whole frames or messages out. Messages of an unknown dialect count as garbage."""
 
     def __init__(self) -> None:
-        self.framer = BinaryFramer(b"\xfd", _length, _valid, 255 + _HEADER + 2 + _SIGNATURE)
+        self.framer = BinaryFramer(codec.SYNC, codec.frame_length, codec.frame_valid, codec.MAX_FRAME)
         self._decoder = mavlink.MAVLink(None)
         self.undecodable = 0
 
@@ -51,7 +30,7 @@ class MavlinkFramer:
         """pymavlink's messages; of ``wanted`` ids only, where given."""
         found = []
         for frame in self.framer.feed(data):
-            if wanted is None or message_id(frame) in wanted:
+            if wanted is None or codec.message_id(frame) in wanted:
                 try:
                     found.append(self._decoder.decode(bytearray(frame)))
                 except mavlink.MAVError:  # a right check over a wrong size: made by another definition

@@ -125,10 +125,10 @@ class RowDriver(Driver):
                 )
             if not heard or (wanted and wanted not in heard):
                 self.raise_stranger(
-                    f"MAVLink 2 {who} {wanted or ''}".strip(),
+                    f"MAVLink {who} {wanted or ''}".strip(),
                     0,
                     f"{what.capitalize()} came from: {heard or 'nobody'}. Check power, baud, system_id, and that it "
-                    f"streams {messages} in MAVLink 2.",
+                    f"streams {messages}.",
                 )
         return wanted or min(self.senders, default=0)
 

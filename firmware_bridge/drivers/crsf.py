@@ -21,7 +21,9 @@ class Crsf(ChannelDriver):
     }
 
     def setup(self) -> None:
-        self.start(BinaryFramer(codec.SYNC, codec.frame_length, codec.frame_valid, codec.MAX_FRAME))
+        self.start(
+            BinaryFramer(codec.SYNC, codec.frame_length, codec.frame_valid, codec.MAX_FRAME, codec.SYNC_OF_EDGETX)
+        )
         self._line_ns = 0
         self._start_over()
 

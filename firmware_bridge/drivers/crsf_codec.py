@@ -13,7 +13,7 @@ from fastcrc import crc8
 
 from firmware_bridge.radio import pack_channels, unpack_channels
 
-SYNC = b"\xc8"
+SYNC, SYNC_OF_EDGETX = b"\xc8", b"\xee"  # what a transmitter's module port sends
 MAX_FRAME = 64
 LINK_STATISTICS, CHANNELS = 0x14, 0x16
 _LINK = struct.Struct("<BBBbBBBBBb")
@@ -43,8 +43,8 @@ def frame_valid(data: bytes) -> bool:
 
 
 def read_channels(data: bytes) -> list[int] | None:
-    """Raw channels of a CHANNELS frame; None when its length is another."""
-    return unpack_channels(data[3:25]) if len(data) == 26 else None
+    """Raw channels of a CHANNELS frame; None when it is shorter. What newer senders append is not looked at."""
+    return unpack_channels(data[3:25]) if len(data) >= 26 else None
 
 
 def channels(raw: Sequence[int]) -> bytes:
@@ -52,7 +52,7 @@ def channels(raw: Sequence[int]) -> bytes:
 
 
 def read_link(data: bytes) -> Link | None:
-    if len(data) != 14:
+    if len(data) < 14:
         return None
     rssi1, rssi2, quality, snr, antenna, mode, *_ = _LINK.unpack_from(data, 3)
     return Link(-(rssi2 if antenna else rssi1), min(quality, 100), snr, mode)

@@ -1,4 +1,4 @@
-"""The carrier's own attitude, from its autopilot: MAVLink 2 ATTITUDE or ATTITUDE_QUATERNION of one system.
+"""The carrier's own attitude, from its autopilot: MAVLink ATTITUDE or ATTITUDE_QUATERNION of one system.
 
 It is another estimator's word, dated by its milliseconds since boot, which are brought to the host's clock. Needs
 pymavlink (``pip install gimbal-host[mavlink]``).
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from firmware_bridge.angles import Quat, quat_of, unit
 from firmware_bridge.clock_sync import ClockSync
 from firmware_bridge.drivers import mavlink_codec as codec
-from firmware_bridge.framing import BinaryFramer, line_time_s
+from firmware_bridge.framing import line_time_s
 from firmware_bridge.interface import AttitudeDriver, Capabilities, Identity, Option
 from firmware_bridge.row_driver import RowDriver
 
@@ -31,7 +31,7 @@ class MavlinkAttitude(RowDriver, AttitudeDriver):
 
     def setup(self) -> None:
         codec.load("mavlink_attitude")
-        self.start(BinaryFramer(codec.SYNC, codec.frame_length, codec.frame_valid, codec.MAX_FRAME), 32)
+        self.start(codec.framer(), 32)
         self.clock = ClockSync(window_ns=1_000_000_000)
         self._found = 0
         self._start_over()
@@ -57,8 +57,8 @@ class MavlinkAttitude(RowDriver, AttitudeDriver):
         self._start_over()
 
     def take(self, frame: bytes, arrival_ns: int) -> None:
-        kind, system = codec.message_id(frame), frame[5]
-        if kind not in _KINDS or frame[6] != _AUTOPILOT:
+        kind, _, system, component = codec.head(frame)
+        if kind not in _KINDS or component != _AUTOPILOT:
             self.counters.unknown_frames += 1
             return
         self.senders.add(system)

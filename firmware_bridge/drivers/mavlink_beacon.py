@@ -1,4 +1,4 @@
-"""The subject's beacon as a MAVLink 2 vehicle: GLOBAL_POSITION_INT or FOLLOW_TARGET of one system.
+"""The subject's beacon as a MAVLink vehicle: GLOBAL_POSITION_INT or FOLLOW_TARGET of one system.
 
 Both carry milliseconds since the sender's boot, which are brought to the host's clock; heights are above the sea, so
 ``geoid_m`` is to be set. Needs pymavlink (``pip install gimbal-host[mavlink]``).
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from firmware_bridge.clock_sync import ClockSync
 from firmware_bridge.drivers import mavlink_codec as codec
-from firmware_bridge.framing import BinaryFramer, line_time_s
+from firmware_bridge.framing import line_time_s
 from firmware_bridge.interface import Capabilities, Identity, Option
 from firmware_bridge.position_row import GATE_OPTIONS, GatedPosition
 
@@ -34,7 +34,7 @@ class MavlinkBeacon(GatedPosition):
 
     def setup(self) -> None:
         self.mavlink = codec.load("mavlink_beacon")
-        self.start(BinaryFramer(codec.SYNC, codec.frame_length, codec.frame_valid, codec.MAX_FRAME), 32)
+        self.start(codec.framer(), 32)
         self.start_gate()
         # A radio link delays by chance, for seconds: no step is a restart unless it is one of many seconds.
         self.clock = ClockSync(window_ns=2_000_000_000,
@@ -72,7 +72,7 @@ class MavlinkBeacon(GatedPosition):
         self._start_over()
 
     def take(self, frame: bytes, arrival_ns: int) -> None:
-        message_id, system = codec.message_id(frame), frame[5]
+        message_id, _, system, _ = codec.head(frame)
         if message_id not in (codec.GLOBAL_POSITION_INT, codec.FOLLOW_TARGET):
             self.counters.unknown_frames += 1
             return

@@ -17,6 +17,7 @@ MAX_FRAME = 1024
 NAV_PVT, NAV_RELPOSNED, MON_VER = b"\x01\x07", b"\x01\x3c", b"\x0a\x04"
 ACK_ACK, ACK_NAK, CFG_VALSET = b"\x05\x01", b"\x05\x00", b"\x06\x8a"
 _PVT = struct.Struct("<IHBBBBBBIiBBBBiiiiIIiiiiiIIHH4xihH")
+_PVT_OLD = 84
 _RELPOS = struct.Struct("<BBHIiiiiiIbbbbIIIIIII")
 
 KEYS = {
@@ -72,10 +73,11 @@ def frame_valid(data: bytes) -> bool:
 
 
 def read_pvt(payload: bytes) -> Pvt | None:
-    """NAV-PVT's 92 bytes; None when too short."""
-    if len(payload) < _PVT.size:
+    """NAV-PVT's 92 bytes, or the 84 of protocol 14 (u-blox 7), which end before what is not used here; None when
+    too short."""
+    if len(payload) < _PVT_OLD:
         return None
-    v = _PVT.unpack_from(payload)
+    v = _PVT.unpack_from(payload.ljust(_PVT.size, b"\0"))
     kind, flags = v[10], v[11]
     fix = kind if kind in (2, 3) and flags & 1 else 3 if kind == 4 and flags & 1 else 0
     if fix == 3:

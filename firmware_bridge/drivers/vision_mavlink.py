@@ -10,7 +10,7 @@ import math
 from typing import Any, ClassVar
 
 from firmware_bridge.drivers import mavlink_codec as codec
-from firmware_bridge.framing import BinaryFramer, line_time_s
+from firmware_bridge.framing import line_time_s
 from firmware_bridge.interface import BearingDriver, Capabilities, Identity, Option
 from firmware_bridge.row_driver import RowDriver
 
@@ -29,7 +29,7 @@ class VisionMavlink(RowDriver, BearingDriver):
 
     def setup(self) -> None:
         codec.load("vision_mavlink")
-        self.start(BinaryFramer(codec.SYNC, codec.frame_length, codec.frame_valid, codec.MAX_FRAME))
+        self.start(codec.framer())
         self._start_over()
 
     def _start_over(self) -> None:
@@ -55,10 +55,10 @@ class VisionMavlink(RowDriver, BearingDriver):
         self._start_over()
 
     def take(self, frame: bytes, arrival_ns: int) -> None:
-        if codec.message_id(frame) != codec.TRACKING_IMAGE:
+        kind, seq, system, component = codec.head(frame)
+        if kind != codec.TRACKING_IMAGE:
             self.counters.unknown_frames += 1
             return
-        system, component, seq = frame[5], frame[6], frame[4]
         wanted = self.options["component_id"]
         if system != (self.system_id or system) or component != (wanted or component):
             self.counters.other_identity += 1

@@ -19,6 +19,7 @@ ACCEL, RATE, ACCEL_HR, RATE_HR = 0x4020, 0x8020, 0x4040, 0x8040
 CLIP_BITS = 0x3F << 8 | 1 << 19  # accelerometer and gyro axes, and the summary
 TICK_NS = 100_000
 _THREE_F, _THREE_D, _U32 = struct.Struct(">3f"), struct.Struct(">3d"), struct.Struct(">I")
+_THREE_I, _THREE_FIXED = struct.Struct(">3i"), struct.Struct(">IhIhIh")
 
 
 def frame(mid: int, data: bytes = b"") -> bytes:
@@ -76,10 +77,17 @@ def write_items(items: Iterable[tuple[int, bytes]]) -> bytes:
 
 
 def vector(identifier: int, value: bytes) -> tuple[float, float, float] | None:
-    """Three floats or doubles, by the identifier's format nibble; None for fixed point, which is never asked for."""
+    """Three numbers in the format that the identifier's last two bits name: float, fixed point 12.20, fixed point 16.32
+    (its fraction comes before its whole part), double. None when the size is another's."""
     kind = identifier & 3
     if kind == 0 and len(value) == 12:
         return _THREE_F.unpack(value)
+    if kind == 1 and len(value) == 12:
+        a, b, c = _THREE_I.unpack(value)
+        return a / 2**20, b / 2**20, c / 2**20
+    if kind == 2 and len(value) == 18:
+        low_a, high_a, low_b, high_b, low_c, high_c = _THREE_FIXED.unpack(value)
+        return high_a + low_a / 2**32, high_b + low_b / 2**32, high_c + low_c / 2**32
     return _THREE_D.unpack(value) if kind == 3 and len(value) == 24 else None
 
 

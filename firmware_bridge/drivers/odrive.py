@@ -115,7 +115,7 @@ class Odrive(LineMotor):
     def _read(self, kind: str, axis: int) -> bool:
         values = self.codec.values[axis]
         values.pop(kind, None)
-        return any(self._ask(self.codec.ask(kind, axis), lambda: kind in values, 0.1) for _ in range(4))
+        return any(self._ask(self.codec.ask(kind, axis), lambda: kind in values, 0.25) for _ in range(4))
 
     def configure(self) -> None:
         """Idle, watchdog off but its time set and read back; passed-through inputs."""

@@ -132,6 +132,7 @@ SENSE = _record(
     ("carrier_t_ns", "i8", CARRIER_MAX),
     ("carrier_gyro_I", "f8", (CARRIER_MAX, 3)),  # in that sensor's own axes
     ("carrier_accel_I", "f8", (CARRIER_MAX, 3)),
+    ("sent_ns", "i8"),  # the command before: its bytes were out so long after that tick's deadline; 0 = not known
 )
 
 # One operator command, read once a tick from shared memory.

@@ -27,10 +27,10 @@ for _code in (
     Code.ESTIMATOR_FALLBACK,
     Code.MOTOR_HOT,
     Code.SUPPLY_LOW,
-    Code.LOOP_OVERRUN,
     Code.ARM_RAMP,
 ):
     UNWHOLE |= 1 << _code.value
+LOST_NS = 5_000_000  # time the loop lost lately: a skipped period or two is less than a tick's delay more for a while
 LONGEST_WAIT_S = 20.0
 FORGIVEN = 0.1  # s of wait forgotten per s of fast flight
 
@@ -65,17 +65,18 @@ def handover_reset(s):
 
 
 @kernel
-def handover(p, s, limits, attitude_err_C, rate_err_C, margin, dt_s):
+def handover(p, s, limits, lost_ns, attitude_err_C, rate_err_C, margin, dt_s):
     """Advance ``share``, the fast loops' part of the feedback, 0 to 1, smooth.
 
     Args:
-        limits: limit bits of the tick before.
+        limits: limit bits of the tick before. lost_ns: time that overruns took lately.
         attitude_err_C: rad. rate_err_C: rad/s. margin: |det J|.
     """
     error = norm3(load3(attitude_err_C))
     shake2 = rate_err_C[0] ** 2 + rate_err_C[1] ** 2 + rate_err_C[2] ** 2
     s["shake2"] = s["shake2"] + p["smooth"] * (shake2 - s["shake2"]) if abs(shake2) < 1e9 else 0.0
     whole = p["on"] and s["shake2"] < p["shake"] * p["shake"] and limits & UNWHOLE == 0 and margin > p["margin"]
+    whole = whole and lost_ns < LOST_NS
     if not (whole and error < p["leave"]):  # also where it is no number
         if s["fast"]:
             s["wait_s"] = min(2.0 * s["wait_s"], LONGEST_WAIT_S)

@@ -1,7 +1,7 @@
 """Feed-forward of the wrong sign, found in flight and faded out.
 
 Feedback supplies what feed-forward leaves: its regression on the terms of a joint gives 0 where a term is right, -1
-where its cause isn't there at all, and -2 where its sign is wrong. A term that comes out beyond LIMIT, asks for more
+where its cause isn't there at all, and -2 where its sign is wrong. A term that comes out about there, asks for more
 torque than FLOOR_NM and makes up most of the feedback is faded out until the next arming, and said so.
 """
 
@@ -13,6 +13,7 @@ from gimbal.kernels.build import kernel
 
 TERMS = 2  # the chain's dynamics; friction and cable
 LIMIT = -1.4
+BEYOND = -3.0  # what comes out past it isn't the term's doing: a standing wind beside a standing imbalance
 MOST = 0.6  # of the feedback's power that the term explains
 FLOOR_NM = 0.010  # RMS
 WINDOW_S = 1.5
@@ -70,7 +71,7 @@ def check_sign(s, feedback, first, second, dt_s):
             if apart:  # what the other term explains is not this one's
                 share = (s["product"][a, n] * s["square"][a, 1 - n] - s["product"][a, 1 - n] * s["cross"][a]) / det
             loud = square > FLOOR_NM * FLOOR_NM and share * share * square > MOST * s["power"][a]
-            if s["seen_s"] > 2.0 * WINDOW_S and loud and share < LIMIT:
+            if s["seen_s"] > 2.0 * WINDOW_S and loud and BEYOND < share < LIMIT:
                 s["wrong"][a, n] = 1
             if s["wrong"][a, n]:
                 s["faded"][a, n] = min(s["faded"][a, n] + dt_s / FADE_S, 1.0)

@@ -23,6 +23,7 @@ from gimbal.control.disturbance import OBSERVER_PARAMS, OBSERVER_STATE, observe,
 from gimbal.control.feasible import FEASIBLE_PARAMS, FEASIBLE_STATE, feasible, feasible_reset
 from gimbal.control.handover import HANDOVER_PARAMS, HANDOVER_STATE, handover, handover_reset
 from gimbal.control.joint_kinematics import camera_acceleration
+from gimbal.control.late import LATE_STATE, make_up, remember_sent
 from gimbal.control.limits import LIMITS_PARAMS, limit_torque
 from gimbal.control.pointing import POINTING_PARAMS, POINTING_STATE, hold_attitude, point
 from gimbal.control.rate_output import CAMERA_RATE, OUTPUT_STATE, TORQUE, output_reset, rate_output, tell_carrier
@@ -101,6 +102,7 @@ STATE = np.dtype(
         ("pid", PID_STATE),
         ("observer", OBSERVER_STATE),
         ("allocation", ALLOCATION_STATE),
+        ("late", LATE_STATE),
         ("output", OUTPUT_STATE),
         ("supervisor", SUPERVISOR_STATE),
         ("target", TARGET),
@@ -166,7 +168,8 @@ def _control(p, s, row, q_NC, rate_C):
     )
     margin = allocation["chain"]["margin"]
     rate_err_C = sub3(load3(control["rate_cmd_C"]), rate_C)
-    handover(p["handover"], s["handover"], s["limits"], control["attitude_err_C"], rate_err_C, margin, dt_s)
+    limits, lost_ns = s["limits"], s["supervisor"]["watch"]["lost_ns"]
+    handover(p["handover"], s["handover"], limits, lost_ns, control["attitude_err_C"], rate_err_C, margin, dt_s)
     share = s["handover"]["share"]
     control["fast_share"] = share
     rate_pid(p["pid"], s["pid"], rate_C, control, share, gain, dt_s, s["demand_C"], s["fast_C"])
@@ -180,6 +183,7 @@ def _control(p, s, row, q_NC, rate_C):
     for a in range(3):
         s["torque"][a] = gain * (s["allocation"]["feedback"][a] + s["allocation"]["feedforward"][a])
         control["ff"][a] = s["allocation"]["feedforward"][a]
+    make_up(s["late"], row["sense"]["sent_ns"], dt_s, s["torque"])
     if gain >= 1.0 and s["supervisor"]["arm"] == Arm.ARMED and not s["cut"] and _finite(s["torque"]):
         s["feedforward_off"] = 1 if learn(p["allocation"], allocation, dt_s) else 0
     control["singularity_margin"] = margin
@@ -356,6 +360,7 @@ def step(params, state, sense, inbox, command, row):
         load4(setpoint["q_NC_sp"]),
         r["command"],
     )
+    remember_sent(s["late"], r["command"]["joint_torque_cmd"])
     if output >= CAMERA_RATE:
         tell_carrier(nav, q_NC, r["command"]["carrier"])
     health["arm"] = s["supervisor"]["arm"]

@@ -62,6 +62,7 @@ class Scratch:
         self.sense_zero = bytes(SENSE.itemsize)
         # memoryviews: an element of one costs a third of numpy's
         self.sense_t = self.sense["t_ns"].data
+        self.sense_sent = self.sense["sent_ns"].data
         self.imu_n = self.sense["imu_n"].data
         self.imu_t = self.sense["imu_t_ns"][0].data
         timing = self.row["timing"]
@@ -116,7 +117,7 @@ def _loop(  # one function on purpose: it is the hot path, read top to bottom
     wake, work, latency, written = (Histogram(board.record[name]) for name in ("wake", "work", "latency", "written"))
     counted = ("stop", "ticks", "skipped", "unsent", "overruns")
     stop, done, skips, unsent, overruns = (board.record[name].data for name in counted)
-    now_ns, period = clock.now_ns, clock.period_ns
+    now_ns, period, sense_sent, took = clock.now_ns, clock.period_ns, s.sense_sent, 0
     snapshot_every = max(1, round(SNAPSHOT_TICKS_S * 1e9 / period))
     requests = states_due = 0
     # Before the deadline, where there is time: what has arrived is parsed, and the tick rehearsed on copies, so that
@@ -143,7 +144,7 @@ def _loop(  # one function on purpose: it is the hot path, read top to bottom
         woke = clock.woke_ns
         skipped = clock.skipped
 
-        sense_t[0] = deadline
+        sense_t[0], sense_sent[0] = deadline, took
         rig.read(sense)
         inbox.read_into(inbox_record)
         read = now_ns()
@@ -165,6 +166,7 @@ def _loop(  # one function on purpose: it is the hot path, read top to bottom
         s.written[0] = sent - deadline
         s.skipped[0] = skipped
         s.unsent[0] = status
+        took = 0 if status else sent - deadline
         ring.publish(row, tick)
 
         tick += 1

@@ -14,7 +14,7 @@ from gimbal.plant import assemble, step
 from gimbal.plant.hand import hand_rate
 from gimbal.plant.motion import Motion
 from gimbal.plant.simulator import Plant
-from gimbal.records import COMMAND, JointMode
+from gimbal.records import COMMAND, SENSE, JointMode
 from gimbal.rig.joint_sense import believed, simulated
 
 
@@ -29,7 +29,10 @@ class PlantRig:
         seed: used unless open's info names another.
         track: file that overrides the scenario's target.
         seconds: length of the carrier's motion, by default the scenario's.
-        delays_ms: delays drawn per tick, in turn, instead of the config's fixed one.
+        delays_ms: delays drawn per tick, in turn, instead of the config's fixed one. SENSE.sent_ns says afterwards
+            which it was, as a loop knows when its bytes went out; one later by whole ticks than the soonest makes the
+            loop skip as many.
+        transit_ms: a sample is there for the first tick so long after its stamp.
         motion: a ready motion instead of the scenario's.
     """
 
@@ -42,13 +45,16 @@ class PlantRig:
         track: str | None = None,
         seconds: float | None = None,
         delays_ms: Sequence[float] | None = None,
+        transit_ms: float = 0.0,
         motion: Motion | None = None,
     ) -> None:
         self._config, self._scenario, self._seed, self._track = rig_config, scenario, seed, track
         self._seconds, self._motion = seconds, motion
         delays = [rig_config.delay.sample_to_torque_ms] if delays_ms is None else list(delays_ms)
         self._delays_ns = [round(d * 1e6) for d in delays]
-        self._tick = 0
+        self._soonest_ns = min(self._delays_ns)
+        self._transit_ns, self._under_way = round(transit_ms * 1e6), np.zeros(1, SENSE)
+        self._tick = self._sent_ns = 0
         self.plant: Plant | None = None
         sign, zero = believed(rig_config)
         device_sign, device_zero = simulated(rig_config, scenario.errors)
@@ -81,8 +87,9 @@ class PlantRig:
                 f"The simulated rig {self._config.name!r} has kinematic_order {list(self._config.kinematic_order)}, "
                 f"but the loop was started with {list(order)}. Give both the same rig file."
             )
-        self._substeps = substeps
-        self._tick = 0
+        self._substeps, self._tick_ns = substeps, dt_ns
+        self._tick = self._sent_ns = 0
+        self._under_way["imu_n"] = 0
         self.plant = Plant(
             self._config,
             self._scenario,
@@ -98,21 +105,38 @@ class PlantRig:
 
     def read(self, sense: np.ndarray) -> int:
         self._read(self._p, self._s, self._t, sense)
+        sense["sent_ns"] = self._sent_ns
+        if self._transit_ns:
+            self._hold_back(sense)
         if not self._as_believed:
             sense["joint_angle"] = self._sign * sense["joint_angle"] + self._offset
             sense["joint_rate"] *= self._sign
             sense["joint_torque_applied"] *= self._sign
         return 0
 
+    def _hold_back(self, sense: np.ndarray) -> None:
+        """Samples whose transit isn't over stay for a later tick."""
+        here, kept = sense[0], self._under_way[0]
+        n, m = int(kept["imu_n"]), int(here["imu_n"])
+        for name in ("imu_t_ns", "imu_gyro_I", "imu_accel_I"):
+            both = np.concatenate([kept[name][:n], here[name][:m]])
+            if name == "imu_t_ns":
+                there = int(np.sum(both <= here["t_ns"] - self._transit_ns))
+            here[name][:there], kept[name][: n + m - there] = both[:there], both[there:]
+        here["imu_n"], kept["imu_n"] = there, n + m - there
+
     def write(self, command: np.ndarray) -> int:
         delays = self._delays_ns
         delay = delays[0] if len(delays) == 1 else delays[self._tick % len(delays)]
         self._tick += 1
+        late_ns, ticks = delay - self._soonest_ns, 1
+        if len(delays) > 1:
+            self._sent_ns, ticks = late_ns + 1, max(late_ns // self._tick_ns, 1)
         if self._scenario.hand != "none" and not command["mode"].any():
             command = self._by_hand()
         elif not self._as_believed:
             command = self._for_device(command)
-        self._write(self._p, self._s, self._t, command, delay, self._substeps)
+        self._write(self._p, self._s, self._t, command, delay, ticks * self._substeps)
         return 0
 
     def _for_device(self, command: np.ndarray) -> np.ndarray:

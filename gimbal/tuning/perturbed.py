@@ -1,11 +1,13 @@
 """A rig that isn't what its config says: flown on a carrier by the controller made for the config.
 
 python -m gimbal.tuning.perturbed torque train_roof --seconds 60      # a row of jitter for every case
+python -m gimbal.tuning.perturbed torque train_roof --bound           # and its ratio to the bound of that very plant
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from typing import Any
 
@@ -13,6 +15,7 @@ from gimbal.config.load import load_rig, load_scenario
 from gimbal.config.schema import Rig
 from gimbal.loop.lockstep import run_lockstep
 from gimbal.rig.plant import PlantRig
+from gimbal.tuning.carrier_bound import known_bound
 
 
 def _change(rig: Rig, section: str, **values: Any) -> Rig:
@@ -68,15 +71,20 @@ def main(argv: list[str] | None = None) -> int:
     """Entry of ``python -m gimbal.tuning.perturbed``; 1 where a case ended in a fault."""
     p = argparse.ArgumentParser(prog="python -m gimbal.tuning.perturbed", description=__doc__.split("\n")[0])
     p.add_argument("rig")
-    p.add_argument("carrier")
+    p.add_argument("carriers", help="names, with commas")
     p.add_argument("--seconds", type=float, default=60.0)
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--bound", action="store_true", help="the perturbed plants' own bounds: minutes each, then kept")
     a = p.parse_args(argv)
     told, bad = load_rig(a.rig).config, False
-    for case, real in perturbed(told).items():
-        r = fly(told, real, a.carrier, a.seconds, a.seed)
+    for carrier, (case, real) in itertools.product(a.carriers.split(","), perturbed(told).items()):
+        r = fly(told, real, carrier, a.seconds, a.seed)
         total = r["jitter_urad_rms"]["total"]
-        print(f"{case:14s} {total:8.1f} µrad  fast {r['fast_share']:.2f}  {', '.join(r['faults']) or 'no fault'}")
+        line = f"{carrier:12s} {case:14s} {total:8.1f} µrad  fast {r['fast_share']:.2f}"
+        if a.bound:
+            least = known_bound(real, load_scenario(carrier).config, a.seconds, a.seed)["bound_robust_urad"]["total"]
+            line += f"  bound {least:6.1f}  ratio {total / least:5.2f}"
+        print(f"{line}  {', '.join(r['faults']) or 'no fault'}", flush=True)
         bad = bad or bool(r["faults"])
     return int(bad)
 

@@ -7,7 +7,7 @@ import pytest
 
 from gimbal.config.load import load_rig, load_scenario
 from gimbal.config.pack import pack_params
-from gimbal.control.handover import HANDOVER_STATE, LONGEST_WAIT_S, UNWHOLE, handover, handover_reset
+from gimbal.control.handover import HANDOVER_STATE, LONGEST_WAIT_S, LOST_NS, UNWHOLE, handover, handover_reset
 from gimbal.faults import Code
 from gimbal.loop.lockstep import START_NS, plain_pid
 from gimbal.loop.pipeline import new_state, step
@@ -26,11 +26,11 @@ def params():
     return pack_params(load_rig("torque").config)[0]["handover"]
 
 
-def after(p, s, seconds, limits=0, error=NEAR, margin=1.0, shake=STILL):
+def after(p, s, seconds, limits=0, error=NEAR, margin=1.0, shake=STILL, lost_ns=0):
     """Shares (n,) of so many seconds of the same."""
     shares = np.zeros(round(seconds / DT))
     for i in range(len(shares)):
-        handover(p, s, limits, error, shake, margin, DT)
+        handover(p, s, limits, lost_ns, error, shake, margin, DT)
         shares[i] = s["share"]
     return shares
 
@@ -56,7 +56,12 @@ def test_an_error_between_the_two_marks_keeps_what_is(params):
 @pytest.mark.parametrize(
     "what",
     [{"limits": 1 << b} for b in range(40) if UNWHOLE >> b & 1]
-    + [{"error": np.array([0.0, 0.0, 0.02])}, {"error": np.array([np.nan, 0.0, 0.0])}, {"margin": 0.26}],
+    + [
+        {"error": np.array([0.0, 0.0, 0.02])},
+        {"error": np.array([np.nan, 0.0, 0.0])},
+        {"margin": 0.26},
+        {"lost_ns": LOST_NS},
+    ],
 )
 def test_it_is_gone_in_a_few_ticks_when_something_ends_the_calm(params, what):
     s = np.zeros(1, HANDOVER_STATE)[0]

@@ -104,6 +104,21 @@ def test_order_of_a_tick(board: Board) -> None:
     assert tape.events == [*once, *once, "safe"]
 
 
+def test_a_tick_is_told_when_the_command_before_went_out(board: Board) -> None:
+    tape, told = Tape(), []
+    clock = SimulatedClock(MS)
+    tape.read = lambda sense: told.append(int(sense["sent_ns"][0])) or 0  # type: ignore[method-assign]
+    late = iter([70_000, 90_000, 400_000, 0])
+
+    def write(command: np.ndarray) -> int:
+        clock.woke_ns += next(late)
+        return int(len(told) == 3)
+
+    tape.write = write  # type: ignore[method-assign]
+    run(tape, board, 4, clock)
+    assert told == [0, 70_000, 90_000, 0]  # nothing went out in the third tick
+
+
 @pytest.mark.parametrize("place", ["read", "inbox", "step", "write", "publish"])
 def test_any_failure_ends_in_safe(board: Board, place: str) -> None:
     tape = Tape()

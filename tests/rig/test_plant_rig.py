@@ -72,6 +72,21 @@ def test_delays_can_be_drawn_per_tick_and_never_overtake():
     assert list(pending) == [1_000_000, 5_000_000, 5_000_000]
 
 
+def test_what_a_delay_was_is_told_a_tick_later_and_whole_ticks_of_it_are_skipped():
+    seen = fly(opened(PlantRig(rig_config(), scenario(), delays_ms=[1.0, 4.2, 0.5, 0.7])), 5)
+    assert list(seen["sent_ns"]) == [0, 500_001, 3_700_001, 1, 200_001]
+    assert list(np.diff(seen["t_ns"])) == [1_000_000, 3_000_000, 1_000_000, 1_000_000]
+    assert not fly(opened(PlantRig(rig_config(), scenario())), 5)["sent_ns"].any()  # one that never varies
+
+
+def test_samples_in_transit_come_late_with_their_own_stamps_and_none_is_lost():
+    seen = fly(opened(PlantRig(rig_config({"imu.rate_hz": 800.0}), scenario(), transit_ms=0.45)), 100)
+    stamps = np.concatenate([row["imu_t_ns"][: row["imu_n"]] for row in seen])
+    there = np.concatenate([np.full(row["imu_n"], row["t_ns"]) for row in seen])
+    assert (np.diff(stamps) == 1_250_000).all() and len(stamps) == 79
+    assert (there - stamps).min() >= 450_000 and (there - stamps).max() < 1_450_000
+
+
 def test_read_hands_over_every_sample_once():
     rig = opened(PlantRig(rig_config({"imu.rate_hz": 4000.0}), scenario()))
     seen = fly(rig, 50)

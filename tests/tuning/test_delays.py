@@ -10,6 +10,7 @@ from gimbal.records import TICK
 from gimbal.tuning.delays import (
     LATE,
     MEASURED_US,
+    SENT_US,
     SETTLED,
     SHARES,
     drawn_ms,
@@ -18,6 +19,7 @@ from gimbal.tuning.delays import (
     later_ms,
     measured_us,
     quantiles,
+    sent_us,
 )
 
 
@@ -28,6 +30,7 @@ def test_a_logs_delays_run_from_the_newest_sample_to_the_bytes():
     last["timing"]["written_ns"] = [100_000, 200_000, 300_000, 400_000]
     last["sense"]["imu_n"] = [1, 2, 0, 1]  # a tick without a sample says nothing
     last["sense"]["imu_t_ns"][:, :2] = [4_000_000, 4_500_000]
+    assert sent_us(rows) == pytest.approx([100.0, 200.0, 300.0, 400.0])
     assert measured_us(rows) == pytest.approx([1100.0, 700.0, 1400.0])
 
 
@@ -48,8 +51,10 @@ def test_margins_shrink_with_a_later_command():
     assert all(b.ms > a.ms for a, b in zip(told, late, strict=True))
 
 
-def test_a_flight_with_drawn_delays_is_held():
+def test_drawn_delays_cost_little_where_the_loop_knows_them():
     rig = load_rig("torque").config
-    out = fly(rig, "train_roof", 9.0, 1, MEASURED_US)
-    assert out["faults"] == []
-    assert out["jitter_urad_rms"]["total"] < 230.0
+    fixed, drawn, untold = (fly(rig, "train_roof", 12.0, 1, *how) for how in ((None,), (SENT_US,), (SENT_US, True)))
+    assert fixed["faults"] == drawn["faults"] == []
+    x, y, blind = (r["jitter_urad_rms"]["total"] for r in (fixed, drawn, untold))
+    assert y < 1.3 * x
+    assert blind > y

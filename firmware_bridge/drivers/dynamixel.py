@@ -81,8 +81,20 @@ class Dynamixel(LineMotor):
                 missing.append(device)
         if missing:
             self._raise_no_answer(missing)
+        for device in self.ids:
+            self._refuse_twins(device)
         return Identity("dynamixel", "/".join(sorted(set(models))), "/".join(sorted(set(firmwares))),
                         ",".join(map(str, self.ids)))  # fmt: skip
+
+    def _refuse_twins(self, device: int) -> None:
+        """Two servos of one id answer a ping alike; of their clocks and places the bus carries a mixture."""
+        damaged = self.counters.bad_crc
+        if self._get(device, dxl.REALTIME_TICK, 16) is None and self.counters.bad_crc > damaged:
+            raise WrongDevice(
+                f"Dynamixel id {device} on {self.transport.name} answers a ping, but what it measures arrives damaged "
+                "each time: two servos have this id. Unplug one and give the other an id of its own (DYNAMIXEL "
+                "Wizard). If there is only one, check the cable and the termination."
+            )
 
     def _answered(self, device: int, size: int) -> Callable[[], bool]:
         return lambda: len(self.codec.answers.get(device, b"")) >= size
@@ -139,6 +151,12 @@ class Dynamixel(LineMotor):
             self._velocity_limit[axis] = self._get(device, dxl.CURRENT_LIMIT + 6, 4) or 0
             if not self.options["accept_no_watchdog"]:
                 self._set(device, dxl.BUS_WATCHDOG, self._counts, 1, "bus watchdog")
+        before = self.counters.rows
+        if not any(self._ask(self.codec.ask_all, lambda: self.counters.rows > before, 0.1) for _ in range(4)):
+            raise DeviceRefused(
+                f"the Dynamixels on {self.transport.name} answer, but not a fast sync read, which every cycle is. "
+                "The X series knows it from firmware 45 on: Update them in DYNAMIXEL Wizard."
+            )
 
     def arm(self) -> int:
         """Torque off, expired watchdogs cleared and set again; a servo with a hardware error is rebooted."""

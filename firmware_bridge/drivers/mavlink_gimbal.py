@@ -55,6 +55,7 @@ class MavlinkGimbalDevice(GimbalDriver):
         self._clock_sync = ClockSync(1_000_000)
         self._row = np.zeros(1, GIMBAL_ROW)[0]
         self._information: Any = None
+        self._uids: set[int] = set()
         self._acks: dict[int, int] = {}
         self._others: set[tuple[int, int]] = set()
         self._heartbeat_ns = self._sent_ns = self._carrier_ns = self._row_ns = 0
@@ -96,6 +97,13 @@ class MavlinkGimbalDevice(GimbalDriver):
                 break
         if self._information is None:
             raise self._silence()
+        self._until(0.05, lambda: False)  # a second gimbal of this address answers as well
+        if len(self._uids) > 1:
+            uids = ", ".join(f"{uid:x}" for uid in sorted(self._uids))
+            raise WrongDevice(
+                f"two gimbals on {self.transport.name} answer as system {self._peer[0]} component {self._peer[1]} "
+                f"(uids {uids}). Unplug one and give it another component id."
+            )
         known = self._information
         numbers = [known.firmware_version >> shift & 0xFF for shift in (0, 8, 16, 24)]
         self._say_limits(known)
@@ -268,6 +276,7 @@ class MavlinkGimbalDevice(GimbalDriver):
                 self.counters.device_errors += message.result != 0
             elif kind == _INFORMATION:
                 self._information = message
+                self._uids.add(message.uid)
         framer = self._framer.framer
         self.counters.bad_crc, self.counters.garbage_bytes = framer.bad_crc, framer.garbage_bytes
         return n

@@ -7,6 +7,7 @@ status. It has no watchdog, so ``arm`` refuses unless the option accept_no_watch
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ _BIG = 100.0
 _ORDER = (1, 0, 2)  # pitch, roll, yaw of our roll, pitch, yaw; its own inverse
 # STorM32-Link status: written by ArduPilot; attitude good, filter started, velocity good, 3D fix, armed.
 _LINK_ATTITUDE, _LINK_VELOCITY = 0x03, 0x0C
+_OLDEST = (2, 69)  # firmware
 
 
 class Storm32(GimbalDriver):
@@ -90,6 +92,12 @@ class Storm32(GimbalDriver):
         version, name, board = (
             text[i : i + 16].split(b"\0")[0].decode("ascii", "replace").strip() for i in (0, 16, 32)
         )
+        number = re.match(r"v?(\d+)\.(\d+)", version)
+        if number and (int(number[1]), int(number[2])) < _OLDEST:
+            raise WrongDevice(
+                f"the STorM32 on {self.transport.name} has firmware {version}; this driver needs 2.69a or later, whose "
+                "data fields it reads. Update it with o323BGCTool."
+            )
         return Identity("storm32", board, version, name)
 
     def _silence(self) -> NoAnswer | WrongDevice:

@@ -102,11 +102,25 @@ class Vesc(LineMotor):
                 "it. Check the CAN cable, its termination, can_baud on every controller, motor power, and the ids in "
                 "the rig file (VESC Tool, App Settings, General)."
             )
+        if doubled := [self.ids[axis] for axis in range(self.n_axes) if self._answers_twice(axis)]:
+            raise WrongDevice(
+                f"two VESCs behind {name} have id {', '.join(map(str, doubled))}: each question is answered twice. "
+                "Unplug one and give the other an id of its own (VESC Tool, App Settings, General)."
+            )
         self._make_delays()
         return Identity("vesc", codec.hardware, f"{firmware[0]}.{firmware[1]:02d}", codec.serial)
 
     def _answers(self, axis: int, timeout_s: float) -> bool:
         return self._ask(self.codec.query(axis), lambda: self.codec.last_id == self.ids[axis], timeout_s)
+
+    def _answers_twice(self, axis: int) -> bool:
+        """One question three times over, each time with nothing left on the line before it."""
+        for _ in range(3):
+            self._ask(b"", lambda: False, 0.02)
+            self.codec.heard[axis] = 0
+            if not self._ask(self.codec.query(axis), lambda: self.codec.heard[axis] > 1, 0.03):
+                return False
+        return True
 
     def _find_local(self, name: str, firmware: tuple[int, int]) -> None:
         codec = self.codec

@@ -94,6 +94,7 @@ class VescCodec:
         self.axis_of = {can_id: axis for axis, can_id in enumerate(self.ids)}
         n = len(self.ids)
         self.last_id: int | None = None  # who sent the newest values
+        self.heard = [0] * n  # answers with values
         self.firmware: tuple[int, int] | None = None
         self.hardware, self.serial = "", ""
         self.app_conf: list[bytes | None] = [None] * n  # newest app configuration, by axis
@@ -201,6 +202,7 @@ class VescCodec:
             turns = before + math.remainder(turns - before, 1.0)
         self._turns[axis] = turns
         self.asked[axis] = False
+        self.heard[axis] += 1
         self.status[axis], self.fault[axis] = status, fault
         amps = current * 0.01
         feedback[axis] = (1, t_ns[axis], turns * TURN, erpm / self._erpm, amps * self.torque_constant, amps,

@@ -149,12 +149,14 @@ class Servo:
 
 class DynamixelEmulator(Emulator):
     """Options of the driver: roll_id and so on, torque_constant_Nm_A, current_unit_mA, centre_ticks. Of its own:
-    reboot_ms, device_max_torque_Nm, vel_gain_Nm_s_rad, pos_gain_Nm_rad."""
+    reboot_ms, device_max_torque_Nm, vel_gain_Nm_s_rad, pos_gain_Nm_rad, twin_id (two servos have it: where their
+    answers differ, the bus carries a mixture), fast_sync (False: firmware that doesn't know the fast sync read)."""
 
     def __init__(self, physics: Any, options: Mapping[str, object] | None = None) -> None:
         super().__init__(physics, options)
         ids = axis_ids(self.options) or list(range(1, len(physics) + 1))
         self.servos = {device: Servo(device, axis, self.options) for device, axis in zip(ids, physics, strict=True)}
+        self.twin_id, self.fast_sync = self.options.get("twin_id"), bool(self.options.get("fast_sync", True))
         self._buffer = b""
 
     def power_up(self, now_ns: int) -> None:
@@ -204,6 +206,8 @@ class DynamixelEmulator(Emulator):
             return  # a status packet, somebody else's
         for servo in self.servos.values():
             servo.heard(now_ns)
+        if instruction in (0x8A, 0x9A) and not self.fast_sync:
+            return
         if instruction in (0x82, 0x83, 0x8A, 0x92, 0x93, 0x9A):
             self._group(instruction, params, now_ns)
         elif device == 0xFE:
@@ -315,7 +319,10 @@ class DynamixelEmulator(Emulator):
     def _say(self, device: int, body: bytes, servo: Servo, now_ns: int) -> None:
         body = (b"\x55" + body).replace(b"\xff\xff\xfd", b"\xff\xff\xfd\xfd")
         packet = b"\xff\xff\xfd\x00" + bytes((device,)) + (len(body) + 2).to_bytes(2, "little") + body
-        self.send(packet + _crc(packet).to_bytes(2, "little"), now_ns + servo.table[9] * 2000)
+        packet += _crc(packet).to_bytes(2, "little")
+        if device == self.twin_id and len(body) > 10:  # present values: the other's clock and place are its own
+            packet = packet[:9] + bytes(byte & 0x5A for byte in packet[9:])
+        self.send(packet, now_ns + servo.table[9] * 2000)
 
 
 def _clip(value: float, bits: int) -> int:

@@ -24,7 +24,7 @@ SECOND_NS = 1_000_000_000
 
 class MavlinkGimbalEmulator(Emulator):
     """``physics`` is a GimbalPhysics. Options: system, component as the driver's; of its own: status_hz (20 until
-    told), knows_interval (SET_MESSAGE_INTERVAL; True)."""
+    told), knows_interval (SET_MESSAGE_INTERVAL; True), twins (two of them have this address)."""
 
     def __init__(self, physics: Any, options: Mapping[str, object] | None = None) -> None:
         super().__init__(physics, options)
@@ -32,6 +32,7 @@ class MavlinkGimbalEmulator(Emulator):
         self.component = int(str(self.options.get("component", 154)))
         self.first_period_ns = int(1e9 / float(str(self.options.get("status_hz", 20))))
         self.knows_interval = bool(self.options.get("knows_interval", True))
+        self.uids = (0x1234, 0x1235) if self.options.get("twins") else (0x1234,)
         self.limits = (-0.8, 0.8, -1.57, 1.57, -3.14159, 3.14159)
         self.power_up(0)
 
@@ -132,9 +133,10 @@ class MavlinkGimbalEmulator(Emulator):
             self._information(now_ns)
 
     def _information(self, now_ns: int) -> None:
-        self._say(283, struct.pack(
-            "<QIII6fHH32s32s32sBI", 0x1234, self._ms(now_ns), 0x00030201, 1, *self.limits, 0x0FFF, 0, b"EMULATED",
-            b"Three axes", b"", 0, 0x0FFF), now_ns)  # fmt: skip
+        for uid in self.uids:
+            self._say(283, struct.pack(
+                "<QIII6fHH32s32s32sBI", uid, self._ms(now_ns), 0x00030201, 1, *self.limits, 0x0FFF, 0, b"EMULATED",
+                b"Three axes", b"", 0, 0x0FFF), now_ns)  # fmt: skip
 
     def _ms(self, now_ns: int) -> int:
         return (now_ns - self.start_ns) // 1_000_000 & 0xFFFFFFFF

@@ -34,7 +34,7 @@ def x25(data: bytes) -> int:
 
 
 class Storm32Emulator(Emulator):
-    """``physics`` is a GimbalPhysics. Options of its own: startup_ms (states 0 to 5 after power-up; 0)."""
+    """``physics`` is a GimbalPhysics. Options of its own: startup_ms (states 0 to 5 after power-up; 0), firmware."""
 
     def __init__(self, physics: Any, options: Mapping[str, object] | None = None) -> None:
         super().__init__(physics, options)
@@ -137,9 +137,9 @@ class Storm32Emulator(Emulator):
             return LENGTH_ERROR
         return self._fields(struct.unpack("<H", payload)[0], now_ns)
 
-    @staticmethod
-    def _versions() -> bytes:
-        return struct.pack("<16s16s16s", b"v2.70", b"STorM32", b"v3.3 F103RC")
+    def _versions(self) -> bytes:
+        version = str(self.options.get("firmware", "v2.70")).encode()
+        return struct.pack("<16s16s16s", version, b"STorM32", b"v3.3 F103RC")
 
     # What it measures.
 

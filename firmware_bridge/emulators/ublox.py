@@ -93,7 +93,7 @@ class UbloxEmulator(Emulator):
 
     def _message(self, cls: int, number: int, payload: bytes, now_ns: int) -> None:
         if (cls, number) == (0x0A, 0x04):
-            self.send(_ubx(0x0A, 0x04, _version()), now_ns)
+            self.send(_ubx(0x0A, 0x04, _version(str(self.options.get("protocol", "27.31")))), now_ns)
         elif (cls, number) == (0x06, 0x8A):
             self._acknowledge(self._valset(payload, now_ns), cls, number, now_ns)
         elif (cls, number) == (0x06, 0x8B):
@@ -183,8 +183,8 @@ def _relposned(fix: Fix, tow_ms: int) -> bytes:
     ))  # fmt: skip
 
 
-def _version() -> bytes:
-    texts = ("FWVER=HPG 1.32", "PROTVER=27.31", "MOD=ZED-F9P", "GPS;GLO;GAL;BDS")
+def _version(protocol: str) -> bytes:
+    texts = ("FWVER=HPG 1.32", f"PROTVER={protocol}", "MOD=ZED-F9P", "GPS;GLO;GAL;BDS")
     return (
         b"EXT CORE 1.00 (3fda8e)".ljust(30, b"\0")
         + b"00190000".ljust(10, b"\0")

@@ -120,7 +120,7 @@ class Motor:
 class VescEmulator(Emulator):
     """Options of the driver: roll_id and so on (controller ids), local_id (left out: the first), torque_constant_Nm_A,
     pole_pairs, can_baud. Of its own: stored_timeout_ms, device_max_torque_Nm, vel_gain_Nm_s_rad, pos_gain_Nm_rad,
-    firmware (major), boot_ms (deaf and silent after a reboot)."""
+    firmware (major), boot_ms (deaf and silent after a reboot), twin_id (two controllers behind CAN have it)."""
 
     def __init__(self, physics: Any, options: Mapping[str, object] | None = None) -> None:
         super().__init__(physics, options)
@@ -129,6 +129,7 @@ class VescEmulator(Emulator):
         local = self.options.get("local_id")
         self.local_id = ids[0] if local is None else int(str(local))
         self.firmware = int(str(self.options.get("firmware", 6)))
+        self.twin_id = self.options.get("twin_id")
         self.can_frame_ns = int(CAN_BITS * 1e9 / float(str(self.options.get("can_baud", 500000))))
         self._can_free_ns = 0
         self._buffer = b""
@@ -156,7 +157,7 @@ class VescEmulator(Emulator):
         while self._waiting and self._waiting[0][0] <= now_ns:
             _, can_id, payload = self._waiting.pop(0)
             answer = self._process(self.motors[can_id], payload, now_ns)
-            if answer:
+            for _ in range(1 + (can_id == self.twin_id) if answer else 0):
                 self._say(answer, self._over_can(len(answer), now_ns))
 
     def feed(self, data: bytes, now_ns: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,9 +75,14 @@ class GimbalLimits:
 
 
 class GimbalDriver(Driver):
-    """A board that stabilises the camera itself. Arrays are roll, pitch, yaw."""
+    """A board that stabilises the camera itself. Arrays are roll, pitch, yaw.
+
+    A driver gives ``_take(data, rows, n)`` (frames into rows from n on; rows None before the loop), ``_command``,
+    ``_off`` and ``_tend`` (what each poll has to send).
+    """
 
     limits: GimbalLimits | None = None  # of the device's profile, where it tells them
+    armed: bool = False
 
     def arm(self) -> int:
         """Motors on. REFUSED where the device has no watchdog and the option accept_no_watchdog is not set."""
@@ -85,7 +90,7 @@ class GimbalDriver(Driver):
 
     def disarm(self) -> int:
         """Motors off; commands are not sent until the next arm."""
-        raise NotImplementedError
+        return self.safe("off")
 
     def command(
         self,
@@ -99,6 +104,14 @@ class GimbalDriver(Driver):
         A rate that is not sent again within the option rate_expiry_ms becomes zero with a later poll, and in the
         device by its own watchdog where it has one.
         """
+        if not self.armed:
+            return int(Status.LINK_LOST if self.transport.lost else Status.NOT_ARMED if mode else Status.OK)
+        return self._off() if mode == GimbalMode.OFF else self._command(mode, rate_C, euler_rad, q)
+
+    def _command(self, mode: int, rate_C: Sequence[float], euler_rad: Sequence[float], q: Sequence[float]) -> int:
+        raise NotImplementedError
+
+    def _off(self) -> int:
         raise NotImplementedError
 
     def feed_carrier(self, carrier: CarrierState) -> int:
@@ -107,7 +120,37 @@ class GimbalDriver(Driver):
 
     def poll(self, rows: np.ndarray) -> int:
         """Drain the line into ``rows`` (GIMBAL_ROW), oldest first; returns how many, or a negative Status if none."""
+        transport, counters = self.transport, self.counters
+        bad_crc, garbage, n = counters.bad_crc, counters.garbage_bytes, 0
+        while data := transport.read():
+            n = self._take(data, rows, n)
+        counters.rows += n
+        if not transport.lost:
+            self._tend()
+        return n or self._without_rows(bad_crc, garbage)
+
+    def _take(self, data: bytes, rows: np.ndarray | None, n: int) -> int:
         raise NotImplementedError
+
+    def _tend(self) -> None:
+        """What is to be sent when the time for it has come."""
+
+    def _append(self, row: np.void, rows: np.ndarray, n: int) -> int:
+        """``row`` as the newest of ``rows``; where more come than fit, the oldest is lost."""
+        if n == len(rows):
+            rows[:-1] = rows[1:].copy()
+            n -= 1
+            self.counters.lost_rows += 1
+        rows[n] = row
+        return n + 1
+
+    def _listen(self, for_s: float, done: Callable[[], bool]) -> bool:
+        """Before the loop: take what comes until ``done`` or the time is over."""
+        end_ns = self.transport.clock() + int(for_s * 1e9)
+        while not done() and self.transport.clock() < end_ns and not self.transport.lost:
+            self.transport.wait(min(0.01, (end_ns - self.transport.clock()) * 1e-9))
+            self._take(self.transport.read(), None, 0)
+        return done()
 
     def safe(self, action: str = "off") -> int:
         """Stop: "off" motors off, "brake" hold still. Never raises, may be called twice and on a lost link."""

@@ -286,6 +286,14 @@ class Driver:
     def capabilities(self) -> Capabilities:
         raise NotImplementedError
 
+    def _without_rows(self, bad_crc: int, garbage: int) -> int:
+        """What a poll that gave nothing returns; the counters as they were before it."""
+        if self.transport.lost:
+            return int(Status.LINK_LOST)
+        if self.counters.bad_crc != bad_crc:
+            return int(Status.BAD_CRC)
+        return int(Status.GARBAGE) if self.counters.garbage_bytes != garbage else 0
+
     def reopen(self) -> int:
         """After LINK_LOST: try the same path again, non-blocking. OK means the line is back, unconfigured."""
         return self.transport.reopen()

@@ -18,7 +18,7 @@ from firmware_bridge.interface import AXIS_FEEDBACK, AXIS_ID_OPTIONS, AxisMode, 
 BIG = 1e6  # a command beyond this, in any SI unit, is a fault of the sender
 TURN = 2 * math.pi
 RESTART_NS = 200_000_000  # a controller that leaves questions unanswered for so long may have restarted
-_LINK_LOST, _BAD_CRC, _GARBAGE = int(Status.LINK_LOST), int(Status.BAD_CRC), int(Status.GARBAGE)
+_LINK_LOST = int(Status.LINK_LOST)
 
 MOTOR_OPTIONS: Mapping[str, Option] = {
     **AXIS_ID_OPTIONS,
@@ -112,13 +112,7 @@ class LineMotor(MotorDriver):
         filled = 0
         while data := transport.read():
             filled += self._feed(data, feedback)
-        if filled:
-            return filled
-        if transport.lost:
-            return _LINK_LOST
-        if counters.bad_crc != bad_crc:
-            return _BAD_CRC
-        return _GARBAGE if counters.garbage_bytes != garbage else 0
+        return filled or self._without_rows(bad_crc, garbage)
 
     def safe(self, action: str = "off") -> int:
         self.armed = False

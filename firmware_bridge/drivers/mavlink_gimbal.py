@@ -7,7 +7,7 @@ Sources: mavlink-devguide services/gimbal_v2.md, messages of pymavlink 2.4.50.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -76,28 +76,21 @@ class MavlinkGimbalDevice(GimbalDriver):
     def _send(self, message: Any, urgent: bool = False) -> int:
         return self.transport.write(self._packer.pack(message), urgent=urgent)
 
-    def _command(self, number: int, *parameters: float) -> int:
+    def _command_long(self, number: int, *parameters: float) -> int:
         filled = (*parameters, *(0.0,) * (7 - len(parameters)))
         return self._send(mavlink.MAVLink_command_long_message(*self._peer, number, 0, *filled))
-
-    def _until(self, for_s: float, done: Callable[[], bool]) -> bool:
-        end_ns = self.transport.clock() + int(for_s * 1e9)
-        while not done() and self.transport.clock() < end_ns and not self.transport.lost:
-            self.transport.wait(min(0.01, (end_ns - self.transport.clock()) * 1e-9))
-            self._take(self.transport.read(), None, 0)
-        return done()
 
     def identify(self, timeout_s: float = 1.0) -> Identity:
         """GIMBAL_DEVICE_INFORMATION on request; nothing moves."""
         self.transport.discard_input()
         for _ in range(max(1, round(timeout_s / 0.2))):
             self._beat(True)
-            self._command(mavlink.MAV_CMD_REQUEST_MESSAGE, _INFORMATION)
-            if self._until(0.2, lambda: self._information is not None):
+            self._command_long(mavlink.MAV_CMD_REQUEST_MESSAGE, _INFORMATION)
+            if self._listen(0.2, lambda: self._information is not None):
                 break
         if self._information is None:
             raise self._silence()
-        self._until(0.05, lambda: False)  # a second gimbal of this address answers as well
+        self._listen(0.05, lambda: False)  # a second gimbal of this address answers as well
         if len(self._uids) > 1:
             uids = ", ".join(f"{uid:x}" for uid in sorted(self._uids))
             raise WrongDevice(
@@ -144,9 +137,9 @@ class MavlinkGimbalDevice(GimbalDriver):
         interval_us = round(1e6 / self.options["rate_hz"])
         for _ in range(3):
             self._acks.pop(mavlink.MAV_CMD_SET_MESSAGE_INTERVAL, None)
-            self._command(mavlink.MAV_CMD_SET_MESSAGE_INTERVAL, _STATUS, interval_us)
-            self._until(0.3, lambda: mavlink.MAV_CMD_SET_MESSAGE_INTERVAL in self._acks)
-            if self._until(0.3, lambda: self._row_ns > 0):  # some don't know the command and stream all the same
+            self._command_long(mavlink.MAV_CMD_SET_MESSAGE_INTERVAL, _STATUS, interval_us)
+            self._listen(0.3, lambda: mavlink.MAV_CMD_SET_MESSAGE_INTERVAL in self._acks)
+            if self._listen(0.3, lambda: self._row_ns > 0):  # some don't know the command and stream all the same
                 return
         raise DeviceRefused(
             f"the gimbal on {self.transport.name} tells no attitude (GIMBAL_DEVICE_ATTITUDE_STATUS). Switch its stream "
@@ -170,20 +163,10 @@ class MavlinkGimbalDevice(GimbalDriver):
         message = mavlink.MAVLink_gimbal_device_set_attitude_message(*self._peer, flags, list(q), *rates)
         return self._send(message, urgent)
 
-    def disarm(self) -> int:
-        return self.safe("off")
+    def _off(self) -> int:
+        return self._retract()
 
-    def command(
-        self,
-        mode: int,
-        rate_C: Sequence[float] = (0.0, 0.0, 0.0),
-        euler_rad: Sequence[float] = (0.0, 0.0, 0.0),
-        q: Sequence[float] = (1.0, 0.0, 0.0, 0.0),
-    ) -> int:
-        if not self.armed:
-            return int(Status.LINK_LOST if self.transport.lost else Status.NOT_ARMED if mode else Status.OK)
-        if mode == GimbalMode.OFF:
-            return self._retract()
+    def _command(self, mode: int, rate_C: Sequence[float], euler_rad: Sequence[float], q: Sequence[float]) -> int:
         locks = _LOCKS if self.options["yaw_lock"] else _LOCKS & ~16
         sign = self._sign
         self._sent_ns = self.transport.clock()
@@ -238,22 +221,10 @@ class MavlinkGimbalDevice(GimbalDriver):
                 )
             )
 
-    def poll(self, rows: np.ndarray) -> int:
-        transport, counters = self.transport, self.counters
-        bad_crc, garbage, n = counters.bad_crc, counters.garbage_bytes, 0
-        while data := transport.read():
-            n = self._take(data, rows, n)
-        counters.rows += n
-        if transport.lost:
-            return n or int(Status.LINK_LOST)
-        if self._moving and transport.clock() - self._sent_ns > 1e6 * self.options["rate_expiry_ms"]:
+    def _tend(self) -> None:
+        if self._moving and self.transport.clock() - self._sent_ns > 1e6 * self.options["rate_expiry_ms"]:
             self._stop()
         self._beat()
-        if n:
-            return n
-        if counters.bad_crc != bad_crc:
-            return int(Status.BAD_CRC)
-        return int(Status.GARBAGE) if counters.garbage_bytes != garbage else 0
 
     def _take(self, data: bytes, rows: np.ndarray | None, n: int) -> int:
         for message in self._framer.messages(data, _WANTED):
@@ -265,12 +236,7 @@ class MavlinkGimbalDevice(GimbalDriver):
             if kind == _STATUS and self._status(message):
                 if rows is None:
                     continue
-                if n == len(rows):
-                    rows[:-1] = rows[1:].copy()
-                    n -= 1
-                    self.counters.lost_rows += 1
-                rows[n] = self._row
-                n += 1
+                n = self._append(self._row, rows, n)
             elif kind == _ACK:
                 self._acks[message.command] = message.result
                 self.counters.device_errors += message.result != 0

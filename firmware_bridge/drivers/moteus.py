@@ -227,12 +227,7 @@ class Moteus(MotorDriver):
             filled += self.codec.feed(data, feedback, [min(t, arrival) for t in self._sent_ns])
         if filled:
             self._say_mode(feedback)
-            return filled
-        if transport.lost:
-            return int(Status.LINK_LOST)
-        if counters.bad_crc != bad_crc:
-            return int(Status.BAD_CRC)
-        return int(Status.GARBAGE) if counters.garbage_bytes != garbage else 0
+        return filled or self._without_rows(bad_crc, garbage)
 
     def _say_mode(self, feedback: np.ndarray) -> None:
         now = self.transport.clock()

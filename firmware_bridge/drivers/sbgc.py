@@ -7,7 +7,7 @@ read back; the board's CONFIRM is taken for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -78,13 +78,6 @@ class Sbgc(GimbalDriver):
 
     def _send(self, command: int, payload: bytes = b"") -> int:
         return self.transport.write(codec.frame(command, payload, self._version))
-
-    def _listen(self, for_s: float, done: Callable[[], bool]) -> bool:
-        end_ns = self.transport.clock() + int(for_s * 1e9)
-        while not done() and self.transport.clock() < end_ns and not self.transport.lost:
-            self.transport.wait(min(0.01, (end_ns - self.transport.clock()) * 1e-9))
-            self._take(self.transport.read(), None, 0)
-        return done()
 
     def _ask(self, command: int, payload: bytes = b"", tries: int = 3, wait_s: float = 0.15) -> bytes | None:
         for _ in range(tries):
@@ -178,20 +171,10 @@ class Sbgc(GimbalDriver):
         still = codec.control_rate((0.0, 0.0, 0.0), self._version)
         return self.transport.write(codec.frame(codec.MOTORS_ON, b"", self._version) + still, urgent=True)
 
-    def disarm(self) -> int:
-        return self.safe("off")
+    def _off(self) -> int:
+        return self._motors_off(codec.OFF_NORMAL)
 
-    def command(
-        self,
-        mode: int,
-        rate_C: Sequence[float] = (0.0, 0.0, 0.0),
-        euler_rad: Sequence[float] = (0.0, 0.0, 0.0),
-        q: Sequence[float] = (1.0, 0.0, 0.0, 0.0),
-    ) -> int:
-        if not self.armed:
-            return int(Status.LINK_LOST if self.transport.lost else Status.NOT_ARMED if mode else Status.OK)
-        if mode == GimbalMode.OFF:
-            return self._motors_off(codec.OFF_NORMAL)
+    def _command(self, mode: int, rate_C: Sequence[float], euler_rad: Sequence[float], q: Sequence[float]) -> int:
         data = self._encode(mode, rate_C, euler_rad, q)
         bad = data is None
         if data is None:
@@ -247,22 +230,7 @@ class Sbgc(GimbalDriver):
                                   self._version)  # fmt: skip
         return self.transport.write(data)
 
-    def poll(self, rows: np.ndarray) -> int:
-        transport, counters = self.transport, self.counters
-        bad_crc, garbage, n = counters.bad_crc, counters.garbage_bytes, 0
-        while data := transport.read():
-            n = self._take(data, rows, n)
-        counters.rows += n
-        self._expire()
-        if n:
-            return n
-        if transport.lost:
-            return int(Status.LINK_LOST)
-        if counters.bad_crc != bad_crc:
-            return int(Status.BAD_CRC)
-        return int(Status.GARBAGE) if counters.garbage_bytes != garbage else 0
-
-    def _expire(self) -> None:
+    def _tend(self) -> None:
         if self._moving and self.transport.clock() - self._sent_ns > 1e6 * self.options["rate_expiry_ms"]:
             self._moving = False
             self.transport.write(codec.control_rate((0.0, 0.0, 0.0), self._version))
@@ -280,7 +248,7 @@ class Sbgc(GimbalDriver):
                         continue
                     self._fast(values)
                     if rows is not None:
-                        n = self._put(rows, n)
+                        n = self._append(self._row, rows, n)
                     continue
             elif command == codec.REALTIME_DATA_4:
                 self._slow(payload)
@@ -291,14 +259,6 @@ class Sbgc(GimbalDriver):
             else:
                 self._answers[command] = payload
         return n
-
-    def _put(self, rows: np.ndarray, n: int) -> int:
-        if n == len(rows):  # more than fit: the oldest is lost
-            rows[:-1] = rows[1:].copy()
-            n -= 1
-            self.counters.lost_rows += 1
-        rows[n] = self._row
-        return n + 1
 
     def _fast(self, values: tuple[int, ...]) -> None:
         arrival = self.transport.arrival_ns

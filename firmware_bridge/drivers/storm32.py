@@ -70,15 +70,10 @@ class Storm32(GimbalDriver):
     # Before the loop.
 
     def _ask(self, command: int, data: bytes, tries: int) -> bytes | None:
-        clock = self.transport.clock
         for _ in range(tries):
             self._answers.pop(command, None)
             self.transport.write(data)
-            end_ns = clock() + 150_000_000
-            while command not in self._answers and clock() < end_ns and not self.transport.lost:
-                self.transport.wait(min(0.01, (end_ns - clock()) * 1e-9))
-                self._take(self.transport.read(), None, 0)
-            if command in self._answers:
+            if self._listen(0.15, lambda: command in self._answers):
                 return self._answers[command]
         return None
 
@@ -133,21 +128,11 @@ class Storm32(GimbalDriver):
         self._target = None
         return self.transport.write(codec.encode(codec.WITH_REPLY, codec.SET_STANDBY, 0), urgent=True)
 
-    def disarm(self) -> int:
-        return self.safe("off")
+    def _off(self) -> int:
+        self._target = None
+        return self._standby()
 
-    def command(
-        self,
-        mode: int,
-        rate_C: Sequence[float] = (0.0, 0.0, 0.0),
-        euler_rad: Sequence[float] = (0.0, 0.0, 0.0),
-        q: Sequence[float] = (1.0, 0.0, 0.0, 0.0),
-    ) -> int:
-        if not self.armed:
-            return int(Status.LINK_LOST if self.transport.lost else Status.NOT_ARMED if mode else Status.OK)
-        if mode == GimbalMode.OFF:
-            self._target = None
-            return self._standby()
+    def _command(self, mode: int, rate_C: Sequence[float], euler_rad: Sequence[float], q: Sequence[float]) -> int:
         target = self._wanted(mode, rate_C, euler_rad, q)
         if target is None:
             self.counters.bad_values += 1
@@ -200,22 +185,7 @@ class Storm32(GimbalDriver):
         velocity = carrier.vel_N if carrier.vel_valid else (0.0, 0.0, 0.0)
         return self.transport.write(codec.link(self._sequence, status, multiply(q_NB, turn), velocity))
 
-    def poll(self, rows: np.ndarray) -> int:
-        transport, counters = self.transport, self.counters
-        bad_crc, garbage, n = counters.bad_crc, counters.garbage_bytes, 0
-        while data := transport.read():
-            n = self._take(data, rows, n)
-        counters.rows += n
-        if transport.lost:
-            return n or int(Status.LINK_LOST)
-        self._ask_next()
-        if n:
-            return n
-        if counters.bad_crc != bad_crc:
-            return int(Status.BAD_CRC)
-        return int(Status.GARBAGE) if counters.garbage_bytes != garbage else 0
-
-    def _ask_next(self) -> None:
+    def _tend(self) -> None:
         now = self.transport.clock()
         if self._waiting and now - self._asked_ns < _ANSWER_LATE_NS:
             return
@@ -251,12 +221,7 @@ class Storm32(GimbalDriver):
                 continue
             self._waiting = False
             if self._put(values) and rows is not None:
-                if n == len(rows):
-                    rows[:-1] = rows[1:].copy()
-                    n -= 1
-                    self.counters.lost_rows += 1
-                rows[n] = self._row
-                n += 1
+                n = self._append(self._row, rows, n)
         return n
 
     def _put(self, values: tuple[int, ...]) -> bool:

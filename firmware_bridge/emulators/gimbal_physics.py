@@ -133,3 +133,16 @@ class FreeGimbal:
         else:
             angle -= 2 * math.pi * math.floor(angle / (2 * math.pi) + 0.5)
         self.euler_rad[axis] = angle
+
+
+def angles_of(q: tuple[float, ...]) -> tuple[float, float, float] | None:
+    """Roll, pitch, yaw (intrinsic Z-Y-X) of a quaternion on the wire, which need not be quite of length one; None when
+    it is none."""
+    w, x, y, z = q
+    n = w * w + x * x + y * y + z * z
+    if not 0.25 < n < 4.0:
+        return None
+    # From the matrix's elements, scaled by n: R20 = -sin(pitch), R21, R22, R10, R00.
+    roll = math.atan2(2 * (y * z + w * x), w * w - x * x - y * y + z * z)
+    yaw = math.atan2(2 * (x * y + w * z), w * w + x * x - y * y - z * z)
+    return roll, math.asin(max(-1.0, min(1.0, 2 * (w * y - x * z) / n))), yaw

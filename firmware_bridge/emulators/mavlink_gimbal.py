@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from firmware_bridge.emulators.base import Emulator
-from firmware_bridge.emulators.gimbal_physics import ANGLE, SPEED, AngleCommand
+from firmware_bridge.emulators.gimbal_physics import ANGLE, SPEED, AngleCommand, angles_of
 from firmware_bridge.emulators.mavlink_stream import x25
 
 # message id -> (CRC extra, full payload size)
@@ -151,7 +151,7 @@ class MavlinkGimbalEmulator(Emulator):
         if flags & NEUTRAL:
             return self.physics.drive(tuple(AngleCommand(ANGLE, 0.0, 0.0) for _ in range(3)), now_ns)
         if all(math.isfinite(x) for x in q):
-            angles = _angles(q)
+            angles = angles_of(q)
             if angles is not None:
                 return self.physics.drive(tuple(AngleCommand(ANGLE, 0.0, a) for a in angles), now_ns)
         rates = [x if math.isfinite(x) else 0.0 for x in w]
@@ -177,13 +177,3 @@ class MavlinkGimbalEmulator(Emulator):
              sy * cp * cr - cy * sp * sr)  # fmt: skip
         self._say(285, struct.pack("<I4f3fIHBBffB", self._ms(now_ns), *q, *state.rate_C, failure,
                                    (self.flags & 31) | frame, 0, 0, math.nan, math.nan, 0), now_ns)  # fmt: skip
-
-
-def _angles(q: tuple[float, ...]) -> tuple[float, float, float] | None:
-    w, x, y, z = q
-    n = w * w + x * x + y * y + z * z
-    if not 0.25 < n < 4.0:
-        return None
-    roll = math.atan2(2 * (y * z + w * x), w * w - x * x - y * y + z * z)
-    yaw = math.atan2(2 * (x * y + w * z), w * w + x * x - y * y - z * z)
-    return roll, math.asin(max(-1.0, min(1.0, 2 * (w * y - x * z) / n))), yaw

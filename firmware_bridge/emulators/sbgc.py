@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from firmware_bridge.emulators.base import NEVER, Emulator
-from firmware_bridge.emulators.gimbal_physics import ANGLE, HOLD, SPEED, AngleCommand, GimbalState
+from firmware_bridge.emulators.gimbal_physics import ANGLE, HOLD, SPEED, AngleCommand, GimbalState, angles_of
 
 DEG = math.pi / 180
 UNIT_14 = 2 * math.pi / 16384
@@ -248,7 +248,7 @@ class SbgcEmulator(Emulator):
         if mode == 1:
             self.target = [AngleCommand(SPEED, max(-50.0, min(50.0, w))) for w in numbers]
         elif mode in (2, 5):
-            angles = _angles_of(numbers[:4])
+            angles = angles_of(numbers[:4])
             if angles is None:
                 return self._fail(command, ERR_PARAMS, now_ns)
             self.target = [AngleCommand(ANGLE, 0.0, angle) for angle in angles]
@@ -362,14 +362,3 @@ class SbgcEmulator(Emulator):
 
 def _i16(value: float) -> int:
     return max(-32768, min(32767, round(value)))
-
-
-def _angles_of(q: tuple[float, ...]) -> tuple[float, float, float] | None:
-    w, x, y, z = q
-    n = w * w + x * x + y * y + z * z
-    if not 0.25 < n < 4.0:
-        return None
-    # From the matrix's elements, scaled by n: R20 = -sin(pitch), R21, R22, R10, R00.
-    roll = math.atan2(2 * (y * z + w * x), w * w - x * x - y * y + z * z)
-    yaw = math.atan2(2 * (x * y + w * z), w * w + x * x - y * y - z * z)
-    return roll, math.asin(max(-1.0, min(1.0, 2 * (w * y - x * z) / n))), yaw

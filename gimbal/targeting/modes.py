@@ -22,6 +22,7 @@ from gimbal.kernels.quat import (
     load4,
     norm3,
     q_axis,
+    q_conj,
     q_integrate,
     q_level,
     q_mul,
@@ -204,13 +205,34 @@ def _lean(p, s, nav, dt_s):
 
 
 @kernel
-def _yield(p, s, nav, q, rate, dt_s):
-    """The goal, leaned as far as the joints ask for."""
+def _yield(p, s, nav, q, rate, asks, dt_s):
+    """The goal, leaned as far as the joints ask for; where they may not ask, what it leans is taken back."""
     q_NB, omega_B = load4(nav["q_NB_est"]), load3(nav["omega_NB_B_est"])
-    lean, lean_rate = yield_to_stops(p["stops"], p["order"], s["stops"], q_NB, omega_B, q, rate, dt_s)
+    lean, lean_rate = yield_to_stops(p["stops"], p["order"], s["stops"], q_NB, omega_B, q, rate, asks, dt_s)
     if lean == 0.0 and lean_rate == 0.0:
         return q, rate
     return banked(q, rate, lean, lean_rate)
+
+
+@kernel
+def _leaning(s, mode):
+    """What is added to a framed goal's level picture, rad: the bank taken on, and what the joints asked for."""
+    return s["stops"]["lean"] + (s["lean"] if mode == Mode.TRACK else 0.0)
+
+
+@kernel
+def _carry_lean(s, mode, q_now):
+    """The mode changes to ``mode``: how the picture stands at q_now is kept, and levelled from there. A framed picture
+    is levelled by the framing, less what it goes on leaning; any other leans by all that it is off, and comes back."""
+    before = s["mode"]
+    if before == Mode.OFF or before == Mode.PATH or before == Mode.STOW or before == Mode.HOME:
+        s["stops"]["lean"] = s["stops"]["rate"] = 0.0
+    if before == Mode.OFF:
+        return
+    if mode == Mode.LOCK or mode == Mode.RATE or mode == Mode.FOLLOW:
+        level = q_level(q_rotate(q_now, (1.0, 0.0, 0.0)), s["bank"] + (s["lean"] if mode == Mode.FOLLOW else 0.0))
+        off = q_mul(q_conj(level), q_now)  # a turn about the boresight
+        s["stops"]["lean"] = _wrap(2.0 * math.atan2(off[1], off[0]))
 
 
 @kernel
@@ -232,7 +254,7 @@ def _point_goal(p, s, arbiter, nav, q_now, dt_s):
     r = max(norm3(d), 1.0)
     u, turn = scale3(d, 1.0 / r), scale3(cross3(load3(nav["vel_N_est"]), d), 1.0 / (r * r))
     if s["slew"]["arrived"] != 0 and apart(u, q_rotate(q_now, (1.0, 0.0, 0.0))) > FAR:
-        slew_start(s["slew"], q_now)
+        slew_start(s["slew"], q_mul(q_now, q_axis(0, -_leaning(s, Mode.POINT))))
     if s["slew"]["arrived"] == 0:
         return _pan_to(s, u, turn, p["slew_rate"], dt_s)
     return frame_goal(p["framing"], s["framing"], u, turn, (0.0, 0.0, 0.0), 0.0, 0.0, dt_s)
@@ -256,7 +278,7 @@ def _track_goal(p, s, arbiter, nav, target, q_now, lead, dt_s):
     los, los_rate = load3(target["los_N"]), load3(target["los_rate_N"])
     away = apart(los, q_rotate(q_now, (1.0, 0.0, 0.0)))
     if s["slew"]["arrived"] != 0 and away > FAR_TRACK:
-        slew_start(s["slew"], q_now)
+        slew_start(s["slew"], q_mul(q_now, q_axis(0, -_leaning(s, Mode.TRACK))))
     elif away < FAR:
         s["slew"]["arrived"] = 1
     if s["slew"]["arrived"] == 0:
@@ -287,9 +309,11 @@ def choose_goal(p, s, arbiter, nav, target, q_now, stick_C, dt_s, goal):
         _hold(s, q_now)
         _start_follow(s, nav, q_now)
         path_start(s["path"], arbiter["path_speed"])
-        s["stops"]["lean"] = s["stops"]["rate"] = 0.0
-        framing_start(s["framing"], q_mul(q_now, q_axis(0, -s["lean"])))
-        slew_start(s["slew"], q_now)
+        _carry_lean(s, mode, q_now)
+        framed = mode == Mode.TRACK or mode == Mode.POINT
+        bare = q_mul(q_now, q_axis(0, -_leaning(s, mode))) if framed else q_now
+        framing_start(s["framing"], bare)
+        slew_start(s["slew"], bare)
         if mode == Mode.TRACK and apart(load3(target["los_N"]), q_rotate(q_now, (1.0, 0.0, 0.0))) < FAR_TRACK:
             s["slew"]["arrived"] = 1
     path_record(s["path"], arbiter["path_verb"], q_now, dt_s)
@@ -326,8 +350,8 @@ def choose_goal(p, s, arbiter, nav, target, q_now, stick_C, dt_s, goal):
             rate = stick_C
             _operator_rate(s, rate, dt_s)
         q = load4(s["q_hold"])
-    if mode == Mode.TRACK or mode == Mode.POINT or mode == Mode.FOLLOW:
-        q, rate = _yield(p, s, nav, q, rate, dt_s)
+    if goal["joint_space"] == 0 and mode != Mode.PATH and mode != Mode.OFF:
+        q, rate = _yield(p, s, nav, q, rate, mode != Mode.LOCK and mode != Mode.RATE, dt_s)
     store4(goal["q_NC_goal"], q)
     store3(goal["rate_goal_C"], rate)
     store3(goal["accel_goal_C"], accel)

@@ -68,11 +68,14 @@ def lean_wanted(p, order, lean, q_BC):
 
 
 @kernel
-def yield_to_stops(p, order, s, q_NB, omega_B, q, rate_C, dt_s):
-    """One step of the lean for the goal q, rate_C on a base at q_NB turning at omega_B. Returns (lean, its rate)."""
-    base = q_mul(q_NB, q_exp(scale3(omega_B, AHEAD_S)))
-    camera = q_mul(q, q_exp(scale3(rate_C, AHEAD_S)))
-    want = lean_wanted(p, order, s["lean"], q_mul(q_conj(base), camera))
+def yield_to_stops(p, order, s, q_NB, omega_B, q, rate_C, asks, dt_s):
+    """One step of the lean for the goal q, rate_C on a base at q_NB turning at omega_B; back to none where the joints
+    may not ask for one (``asks`` False). Returns (lean, its rate)."""
+    want = 0.0
+    if asks:
+        base = q_mul(q_NB, q_exp(scale3(omega_B, AHEAD_S)))
+        camera = q_mul(q, q_exp(scale3(rate_C, AHEAD_S)))
+        want = lean_wanted(p, order, s["lean"], q_mul(q_conj(base), camera))
     accel = PULL_1_S * (PULL_1_S * (want - s["lean"]) - 2.0 * s["rate"])
     s["rate"] += min(max(accel, -p["max_spin_accel"]), p["max_spin_accel"]) * dt_s
     s["rate"] = min(max(s["rate"], -p["max_spin"]), p["max_spin"])

@@ -9,6 +9,17 @@ from gimbal.targeting.track_motion import memory, noise_shape, propagate_mean, s
 
 
 @kernel
+def beacons_share(f):
+    """Of d, by which the stamps of beacon and camera differ: how much is put down to the beacon, 0 to 1.
+
+    A measurement can be later than its stamp, never earlier. So a beacon later than the camera lags itself, as it is
+    likelier to; one that is surely earlier (by 2 to 4 standard deviations) tells of a camera that lags.
+    """
+    earlier = min(max(-0.5 * f["x"][15] / math.sqrt(max(f["P"][15, 15], 1e-12)) - 1.0, 0.0), 1.0)
+    return 1.0 - earlier * earlier * (3.0 - 2.0 * earlier)
+
+
+@kernel
 def predict(p, f, t, out, rows):
     """Subject at t (s since the epoch) by filter f into out (PREDICTION record).
 
@@ -19,8 +30,7 @@ def predict(p, f, t, out, rows):
     n = f["n"]
     for i in range(n):
         x[i] = f["x"][i]
-    # The stamps of beacon and camera differ by d: it is put down to the beacon, the likelier to lag.
-    dt = t - f["t"] + (x[15] if n > 12 else 0.0)
+    dt = t - f["t"] + (beacons_share(f) * x[15] if n > 12 else 0.0)
     propagate_mean(p, x, f["frame"], f["drag"], dt)
     for i in range(3):
         out["pos_N"][i] = x[i] - (x[12 + i] if n > 12 else 0.0)
@@ -41,9 +51,10 @@ def predict_covariance(p, f, dt, out, rows):
     P = f["P"]
     n = f["n"]
     b = 1.0 if n > 12 else 0.0
+    d = b * beacons_share(f)
     f12, f02, f22, q00, q01, q02, q11, q12, q22 = singer(memory(p, f["frame"]), dt)
     for i in range(3):
-        v, a = b * x[3 + i], b * x[6 + i]
+        v, a = d * x[3 + i], d * x[6 + i]
         for j in range(n):
             T[i, j] = P[i, j] + dt * P[3 + i, j] + f02 * P[6 + i, j] + v * P[15, j] - b * P[12 + i, j]
             if rows == 9:
@@ -54,10 +65,10 @@ def predict_covariance(p, f, dt, out, rows):
     for k in range(rows):
         i = k % 3
         for j in range(3):
-            v, a = b * x[3 + j], b * x[6 + j]
+            v, a = d * x[3 + j], d * x[6 + j]
             s = along * x[3 + i] * x[3 + j] + (across if i == j else 0.0)
             c = T[k, j] + dt * T[k, 3 + j] + f02 * T[k, 6 + j] + v * T[k, 15] - b * T[k, 12 + j]
-            C[k, j] = c + s * (q00 if k < 3 else (q01 if k < 6 else q02)) + (common * x[3 + i] * v if k < 3 else 0.0)
+            C[k, j] = c + s * (q00 if k < 3 else (q01 if k < 6 else q02)) + (common * x[3 + i] * x[3 + j] if k < 3 else 0.0)
             if rows == 9:
                 c = T[k, 3 + j] + f12 * T[k, 6 + j] + a * T[k, 15]
                 C[k, 3 + j] = c + s * (q01 if k < 3 else (q11 if k < 6 else q12))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gimbal.kernels.build import kernel
-from gimbal.kernels.quat import load3, load4, q_axis, q_from_euler, q_level, q_mul, q_rotate, q_unrotate
+from gimbal.kernels.quat import load3, load4, q_axis, q_conj, q_from_euler, q_level, q_mul, q_rotate, q_unrotate
 from gimbal.records import GOAL, NAV, TARGET, Mode, TargetSource, TargetStatus
 from gimbal.targeting.arbiter import ARBITER_STATE
 from gimbal.targeting.lens import LENS_PARAMS, advise
@@ -42,6 +42,7 @@ class Desk:
         self.mp["bandwidth_hand"], self.mp["bandwidth_track"], self.mp["damping_track"] = 15.7, 4.0, 0.5
         self.mp["slew_rate"], self.mp["follow_s"], self.mp["lead_s"], self.mp["bank_s"] = 60 * DEG, 0.5, 1.5, 0.4
         self.mp["framing"]["max_spin"], self.mp["framing"]["max_spin_accel"] = 108 * DEG, 360 * DEG
+        self.mp["stops"]["max_spin"], self.mp["stops"]["max_spin_accel"] = 108 * DEG, 1200 * DEG
         self.arbiter, self.nav = np.zeros(1, ARBITER_STATE), np.zeros(1, NAV)
         self.target, self.goal = np.zeros(1, TARGET), np.zeros(1, GOAL)
         self.nav["valid"], self.nav["heading_valid"], self.nav["q_NB_est"] = 1, 1, (1, 0, 0, 0)
@@ -189,6 +190,30 @@ def test_the_picture_leans_with_the_mount_as_far_as_chosen(share):
     q, _, _ = desk.run(5.0)
     assert lean(q[-1:])[0] == pytest.approx(30.0 * share, abs=0.1)
     assert off(q[-1], (1.0, 0.0, 0.0)) < 0.01
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2])
+@pytest.mark.parametrize("mode", [Mode.FOLLOW, Mode.POINT, Mode.LOCK, Mode.RATE])
+def test_a_leaning_picture_goes_on_from_where_it_is_when_the_mode_changes(mode, share):
+    """The mount lies on its side, so that the picture leans for the joints' sake: track, another mode, track again."""
+    desk = Desk()
+    desk.mp["order"], desk.mp["bank_share"] = (2, 0, 1), share
+    desk.mp["stops"]["roll"], desk.mp["stops"]["pitch"] = 70 * DEG, 116 * DEG
+    desk.arbiter["point_set"], desk.arbiter["point_N"] = 1, (100.0, 0.0, 0.0)
+    desk.nav["q_NB_est"] = q_axis(0, 90 * DEG)
+    tracking(desk, 0.0)
+    desk.run(3.0)
+    for change in (mode, Mode.TRACK):
+        before = tuple(desk.goal["q_NC_goal"][0])
+        assert abs(lean([before])[0]) > (15.0 if change == mode else -1.0)
+        desk.arbiter["mode"], desk.arbiter["mode_changed"] = change, 1
+        desk.run(DT)
+        assert desk.goal["mode"][0] == change
+        stepped = q_mul(q_conj(before), tuple(desk.goal["q_NC_goal"][0]))
+        assert 2 * np.degrees(np.linalg.norm(stepped[1:])) < 0.1
+        desk.run(3.0)
+        end = lean(desk.ps["q_NC_sp"])[0]
+        assert end == pytest.approx(0.0 if change in (Mode.LOCK, Mode.RATE) else 20.0, abs=0.5)
 
 
 @pytest.mark.parametrize("behind", [(-1.0, 0.1, 0.5), (-1.0, -0.1, -0.3)])

@@ -61,7 +61,7 @@ def test_a_mount_that_rolls_over_takes_the_picture_along_softly():
         if t > 4.0:
             bank = rate = 0.0
         q_NB = q_from_euler(bank, 0.0, 0.0)
-        lean, lean_rate = yield_to_stops(P[0], ORDER, s[0], q_NB, (rate, 0.0, 0.0), q, (0.0, 0.0, 0.0), 1e-3)
+        lean, lean_rate = yield_to_stops(P[0], ORDER, s[0], q_NB, (rate, 0.0, 0.0), q, (0.0, 0.0, 0.0), True, 1e-3)
         leaned = q_mul(q, q_axis(0, lean))
         assert np.allclose(q_rotate(leaned, (1.0, 0.0, 0.0)), x)
         leans.append(lean / DEG)

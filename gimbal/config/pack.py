@@ -170,6 +170,8 @@ def _pack_targeting(p: np.void, rig: Rig, order: np.ndarray) -> None:
     modes["follow_s"] = targeting.follow_s
     modes["lead_room"] = math.atan(targeting.lead_room * camera.sensor_mm[0] / camera.focal_mm)
     modes["lead_s"] = targeting.lead_s
+    modes["search"]["half"] = [math.atan(0.5 * side / camera.focal_mm) for side in camera.sensor_mm]
+    modes["search"]["most"] = targeting.search_deg * DEG
     modes["bank_share"], modes["bank_s"] = targeting.horizon_bank, targeting.horizon_bank_s
     lens = p["lens"]
     lens["sensor_mm"] = camera.sensor_mm

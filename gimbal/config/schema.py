@@ -288,6 +288,7 @@ class Targeting(Section):
     horizon_bank: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the mount's bank the picture takes on; 0: level
     horizon_bank_s: Positive = 0.4
     slew_deg_s: Annotated[float, Field(gt=0, le=180)] = 60.0  # on the way to a point, or to where a path begins
+    search_deg: Annotated[float, Field(ge=0, le=15)] = 0.0  # the camera sweeps so far for a subject not seen; 0: never
     follow_window_deg: tuple[NonNegative, NonNegative] = (3.0, 180.0)  # heading, tilt; 180: that one isn't followed
     follow_s: Positive = 0.5
     stick_deg_s: NonNegative = 1.0  # a rate beyond takes over from track, follow, point and path

@@ -37,6 +37,7 @@ from gimbal.kernels.quat import (
 from gimbal.records import Mode, TargetSource, TargetStatus
 from gimbal.targeting.framing import FRAMING_PARAMS, FRAMING_STATE, banked, frame_goal, framing_start, framing_turn
 from gimbal.targeting.path import PATH_STATE, path_begin, path_first, path_goal, path_record, path_start, path_turn
+from gimbal.targeting.search import SEARCH_PARAMS, SEARCH_STATE, search, searching
 from gimbal.targeting.slew import SLEW_STATE, angles_of, apart, slew, slew_start
 from gimbal.targeting.stops import STOPS_PARAMS, STOPS_STATE, yield_to_stops
 
@@ -63,6 +64,7 @@ MODES_PARAMS = np.dtype(
         ("swerve_rate", "f8"),
         ("slew_rate", "f8"),  # rad/s, on the way to a point or a path's beginning
         ("framing", FRAMING_PARAMS),
+        ("search", SEARCH_PARAMS),
         ("stops", STOPS_PARAMS),
     ],
     align=True,
@@ -81,6 +83,7 @@ MODES_STATE = np.dtype(
         ("lean_rate", "f8"),
         ("path", PATH_STATE),
         ("framing", FRAMING_STATE),
+        ("search", SEARCH_STATE),
         ("slew", SLEW_STATE),
         ("stops", STOPS_STATE),
     ],
@@ -116,7 +119,7 @@ def _operator_rate(s, rate_C, dt_s):
 
 
 @kernel
-def _ladder(asked, arbiter, nav, target, path):
+def _ladder(asked, arbiter, nav, target, path, looks):
     """(mode in force, reason) of what is asked for."""
     if asked == Mode.OFF:
         return asked, 0
@@ -132,7 +135,7 @@ def _ladder(asked, arbiter, nav, target, path):
             return asked, Code.TARGET_COASTING.value
         if source == TargetSource.CAMERA:
             return asked, Code.BEACON_SILENT.value
-        if source == TargetSource.GNSS and target["seen"]:
+        if source == TargetSource.GNSS and (target["seen"] or looks):
             return asked, Code.CAMERA_BLIND.value
     elif asked == Mode.POINT and (not nav["heading_valid"] or not arbiter["point_set"]):
         return Mode.LOCK.value, Code.HEADING_UNKNOWN.value
@@ -281,6 +284,8 @@ def _track_goal(p, s, arbiter, nav, target, q_now, lead, dt_s):
         slew_start(s["slew"], q_mul(q_now, q_axis(0, -_leaning(s, Mode.TRACK))))
     elif away < FAR:
         s["slew"]["arrived"] = 1
+    unseen = target["source"] == TargetSource.GNSS and s["slew"]["arrived"] != 0
+    right, down = search(p["search"], s["search"], unseen, target["los_std"], dt_s)
     if s["slew"]["arrived"] == 0:
         return _pan_to(s, los, los_rate, p["framing"]["max_spin"], dt_s)
     closing = dot3(los, sub3(load3(target["vel_N"]), load3(nav["vel_N_est"])))
@@ -291,8 +296,8 @@ def _track_goal(p, s, arbiter, nav, target, q_now, lead, dt_s):
         los,
         los_rate,
         passing,
-        p["framing_right"] + arbiter["trim"][0] + lead,
-        p["framing_down"] + arbiter["trim"][1],
+        p["framing_right"] + arbiter["trim"][0] + lead + right,
+        p["framing_down"] + arbiter["trim"][1] + down,
         dt_s,
     )
 
@@ -302,7 +307,7 @@ def choose_goal(p, s, arbiter, nav, target, q_now, stick_C, dt_s, goal):
     """Fill GOAL. ``q_now`` is the present setpoint (or the measured attitude while disarmed), ``stick_C`` the
     operator's rate as far as the joints can make it."""
     asked = arbiter["mode"]
-    mode, reason = _ladder(asked, arbiter, nav, target, s["path"])
+    mode, reason = _ladder(asked, arbiter, nav, target, s["path"], searching(s["search"]))
     if arbiter["mode_changed"] or mode != s["mode"] or not s["held"]:
         if asked == Mode.LOCK or asked == Mode.TRACK:
             s["bank"] = 0.0

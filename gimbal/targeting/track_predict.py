@@ -68,7 +68,9 @@ def predict_covariance(p, f, dt, out, rows):
             v, a = d * x[3 + j], d * x[6 + j]
             s = along * x[3 + i] * x[3 + j] + (across if i == j else 0.0)
             c = T[k, j] + dt * T[k, 3 + j] + f02 * T[k, 6 + j] + v * T[k, 15] - b * T[k, 12 + j]
-            C[k, j] = c + s * (q00 if k < 3 else (q01 if k < 6 else q02)) + (common * x[3 + i] * x[3 + j] if k < 3 else 0.0)
+            C[k, j] = (
+                c + s * (q00 if k < 3 else (q01 if k < 6 else q02)) + (common * x[3 + i] * x[3 + j] if k < 3 else 0.0)
+            )
             if rows == 9:
                 c = T[k, 3 + j] + f12 * T[k, 6 + j] + a * T[k, 15]
                 C[k, 3 + j] = c + s * (q01 if k < 3 else (q11 if k < 6 else q12))

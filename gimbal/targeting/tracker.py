@@ -212,7 +212,7 @@ def doubt(p, s, nav, target):
         turn = level2 * f["P"][16, 16] + 2.0 * (u[0] * T[1, 16] - u[1] * T[0, 16]) / r
         heading2 = max(turn, 0.0)
     else:
-        across += 2.0 * p["bias_h_m"] ** 2
+        across += p["bias_h_m"] ** 2 * (1.0 + u[2] * u[2]) + p["bias_v_m"] ** 2 * (1.0 - u[2] * u[2])
         largest += p["bias_v_m"] ** 2
         heading2 = level2 * nav["heading_std"] ** 2
     target["pos_std"] = math.sqrt(max(largest, 0.0))

@@ -42,17 +42,25 @@ def bearing(frame: Frame, found: Found, seq: int) -> bytes:
 
 
 class Predictor:
-    """The newest row of the daemon; None where none runs."""
+    """The daemon's rows as they were when a frame was exposed; what it then was and looked at, not what it does now."""
 
-    def __init__(self, rig_name: str) -> None:
+    def __init__(self, rig: Rig) -> None:
         from gimbal.daemon.instance import segment
         from gimbal.telemetry.ring import RingReader
 
-        self.reader = RingReader(segment(rig_name, "tick"))
+        self.reader, self.rows_1_ns = RingReader(segment(rig.name, "tick")), 1e-9 * rig.loop_rate_hz
 
-    def row(self) -> np.void | None:
+    def row(self, t_ns: int) -> np.void | None:
+        """The row of t_ns or the nearest that is still there; None before the first."""
         rows = self.reader.latest()
-        return None if rows is None else rows[0]
+        if rows is None:
+            return None
+        behind = round((int(rows[0]["t_ns"]) - t_ns) * self.rows_1_ns)
+        if behind > 0:
+            self.reader.next_index = max(self.reader.first - behind, 0)
+            past = self.reader.read_new(1)
+            rows = past if len(past) else rows
+        return rows[0]
 
 
 def _box(values: list[float] | None, frame: Frame) -> tuple[float, float, float] | None:
@@ -110,7 +118,7 @@ def vision_command(args: argparse.Namespace) -> int:
         from gimbal.telemetry.shm import SharedMemoryError
 
         try:
-            predictor = Predictor(rig.name)
+            predictor = Predictor(rig)
         except SharedMemoryError as error:
             raise UsageError(
                 f"Nothing says where to look: {error} Start `gimbal run`, or give --box X Y SIDE."
@@ -124,7 +132,8 @@ def vision_command(args: argparse.Namespace) -> int:
                 print(f"Looking: {frame.image.shape[1]} x {frame.image.shape[0]} px", flush=True)
             if first is not None:
                 eye.follower.begin(frame.image, *first)
-            found = eye.step(frame, predictor.row() if predictor is not None else None)
+            middle_ns = frame.t_ns + round(500 * frame.exposure_us)
+            found = eye.step(frame, predictor.row(middle_ns) if predictor is not None else None)
             followed += found.tracking
             out.sendto(bearing(frame, found, seq), (host, port))
             seq += 1

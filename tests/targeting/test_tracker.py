@@ -235,6 +235,29 @@ def test_relative_delay_is_found_from_bearings():
     assert tracker._state["served"]["x"][0, 15] > 0.02
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("late", ["beacon", "camera"])
+def test_of_two_stamps_the_later_one_is_disbelieved(late, seed):
+    """One source's stamps are 60 ms late, 1.2 m of flight; none can be earlier than its measurement, so
+    that the sign tells whose. A camera at rest, the subject comes by at 40 m."""
+    flight, rng = Flight(20 + seed), np.random.default_rng(seed)
+    tracker, camera = TargetTracker(), flight.at(8.0)[0] + [0.0, 40.0, 5.0]
+    beacon_s, camera_s = (0.06, 0.0) if late == "beacon" else (0.0, 0.06)
+    bias, errors = rng.normal(size=3), []
+    for k in range(300):
+        t = k / 30
+        if k % 6 == 0:
+            p, v, _ = flight.at(t - beacon_s)
+            tracker.add_fix(t, t, p + bias + rng.normal(size=3) * 0.05, v + rng.normal(size=3) * 0.06, 1.2, 0.2)
+        d = flight.at(t - camera_s)[0] + rng.normal(size=3) * 0.25 - camera
+        tracker.add_bearing(t, t, d / np.linalg.norm(d), 0.002, camera)
+        d, truth = tracker.predict(t).pos_N - camera, flight.at(t)[0] - camera
+        errors.append(np.linalg.norm(np.cross(d / np.linalg.norm(d), truth / np.linalg.norm(truth))))
+    assert np.sqrt(np.mean(np.square(errors[210:270]))) < 0.5 * 1.2 / 40.0
+    said = tracker.predict(10.0).late_s
+    assert (said > 0.03) if late == "beacon" else (said < -0.03)
+
+
 @pytest.mark.parametrize("change", [{"model": "spline"}, {"history_s": 0.0}, {"sigma": 3.0}])
 def test_bad_arguments_are_named(change):
     with pytest.raises(ValueError, match=next(iter(change))):

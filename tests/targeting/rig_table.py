@@ -79,8 +79,8 @@ def fly(
         rig = rig.model_copy(
             update={"targeting": rig.targeting.model_copy(update={"bandwidth_track_hz": bandwidth_hz})}
         )
-    if not camera:  # nothing to look for with
-        rig = rig.model_copy(update={"targeting": rig.targeting.model_copy(update={"search_deg": 0.0})})
+    search = {"search_deg": 10.0 if camera else 0.0}  # a rig with a camera, as torque_camera has it
+    rig = rig.model_copy(update={"targeting": rig.targeting.model_copy(update=search)})
     target = Track(kind="track", file=str(track), distance_m=metres)
     scenario = load_scenario("speedflight_track").config.model_copy(update={"target": target, "box": camera})
     plant = PlantRig(rig, scenario, seconds=seconds)

@@ -66,6 +66,7 @@ _HEARD: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("mavlink_beacon", re.compile(rb"\xfd[\x09-\xff]\x00\x00")),  # heard, and no gimbal answers
 )
 _CONFIRMED_BY_ASKING = {q.driver: q for q in QUESTIONS}
+_TOLD = {q.driver for q in QUESTIONS} | {name for name, _ in _HEARD}
 _LISTENERS = ("nmea", "bno08x_rvc", "witmotion", "crsf")
 
 
@@ -114,6 +115,8 @@ def identify(path: str, baud: int | None = None, ids: tuple[int, ...] = _IDS, on
                 transport.go(speed)
                 if answer := _ask(transport, question, ids):
                     return answer
+        if only and only not in _TOLD:  # a package's own device: its driver is asked as it is
+            return _try(transport, only, {}, LISTEN_S)
     finally:
         transport.close()
     return None

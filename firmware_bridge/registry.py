@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import importlib.metadata
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +14,15 @@ from firmware_bridge.options import did_you_mean
 
 @dataclass(frozen=True)
 class Entry:
-    """kind: "motor", "imu", "position", "attitude", "bearing", "radio". driver, emulator: "module:Class". line: the
-    pacing, "usb", "uart", "uart8e2" or "free" (UDP)."""
+    """kind: "motor", "gimbal", "imu", "position", "attitude", "bearing", "radio". driver, emulator: "module:Class".
+    line: the pacing, "usb", "uart", "uart8e2" or "free" (UDP)."""
 
     kind: str
     driver: str
     emulator: str
     line: str = "uart"
     baud: int = 115200  # the usual one; USB devices ignore it
+    golden: str = ""  # module of its golden bytes; left out: tests.golden.NAME
 
     @property
     def in_loop(self) -> bool:
@@ -70,13 +73,23 @@ DEVICES: dict[str, Entry] = {
 }
 
 
+@functools.cache
+def _take_installed() -> None:
+    """Devices that installed packages bring, as entry points of the group ``firmware_bridge.devices``."""
+    for point in importlib.metadata.entry_points(group="firmware_bridge.devices"):
+        register(point.name, point.load())
+
+
 def names(kind: str | None = None) -> list[str]:
     """Registered devices, all or of one kind."""
+    _take_installed()
     return sorted(name for name, entry in DEVICES.items() if kind in (None, entry.kind))
 
 
 def entry(name: str) -> Entry:
     """The registry line. Raises OptionError naming the nearest known device."""
+    if name not in DEVICES:
+        _take_installed()
     found = DEVICES.get(name)
     if found is None:
         known = names()

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from firmware_bridge.drivers import dynamixel_codec as dxl
-from firmware_bridge.drivers.line_motor import BIG, MOTOR_OPTIONS, LineMotor, watchdog_option
+from firmware_bridge.drivers.line_motor import BIG, BRAKE, MOTOR_OPTIONS, LineMotor, watchdog_option
 from firmware_bridge.errors import DeviceRefused, NoAnswer, OptionError, WrongDevice
 from firmware_bridge.framing import line_time_s
 from firmware_bridge.interface import AxisMode, BridgeFault, Capabilities, Identity, Option, Status
@@ -192,7 +192,7 @@ class Dynamixel(LineMotor):
         positions: list[tuple[int, int]] = []
         switch_on: list[tuple[int, int]] = []
         for axis, device in enumerate(self.ids):
-            m = int(mode[axis])
+            m = int(mode[axis]) if mode[axis] != BRAKE else 0
             if m and not self._may_move(axis, now, out):
                 m = 0
             if m == 1 and -BIG < torque_Nm[axis] < BIG:

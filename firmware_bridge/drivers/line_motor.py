@@ -16,6 +16,7 @@ from firmware_bridge.errors import OptionError, PortError
 from firmware_bridge.interface import AXIS_FEEDBACK, AXIS_ID_OPTIONS, AxisMode, MotorDriver, Option, Status, axis_ids
 
 BIG = 1e6  # a command beyond this, in any SI unit, is a fault of the sender
+BRAKE = int(AxisMode.BRAKE)  # to a device that knows none it is OFF, no bad value: what a safe state asks every tick
 TURN = 2 * math.pi
 RESTART_NS = 200_000_000  # a controller that leaves questions unanswered for so long may have restarted
 _LINK_LOST = int(Status.LINK_LOST)

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from firmware_bridge.drivers.line_motor import MOTOR_OPTIONS, LineMotor, watchdog_option
+from firmware_bridge.drivers.line_motor import BRAKE, MOTOR_OPTIONS, LineMotor, watchdog_option
 from firmware_bridge.drivers.odrive_codec import CLOSED_LOOP, IDLE, OdriveCodec
 from firmware_bridge.errors import DeviceRefused, NoAnswer, OptionError, WrongDevice
 from firmware_bridge.framing import line_time_s
@@ -199,7 +199,7 @@ class Odrive(LineMotor):
         self._after_silence(now)
         out, bad, limit = [again], False, self.max_torque_Nm
         for axis in range(self.n_axes):
-            m = mode[axis]
+            m = mode[axis] if mode[axis] != BRAKE else 0
             torque = torque_Nm[axis]
             if torque > limit or torque < -limit:
                 torque = torque if abs(torque) > 1e6 else math.copysign(limit, torque)  # absurd ones are for motion()

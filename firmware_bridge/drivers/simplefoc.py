@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from firmware_bridge.drivers.line_motor import MOTOR_OPTIONS, LineMotor, required
+from firmware_bridge.drivers.line_motor import BRAKE, MOTOR_OPTIONS, LineMotor, required
 from firmware_bridge.drivers.simplefoc_codec import DECIMALS, TORQUE_WORDS, Gates, SimplefocCodec
 from firmware_bridge.errors import DeviceRefused, NoAnswer, OptionError, WrongDevice
 from firmware_bridge.framing import line_time_s
@@ -178,7 +178,7 @@ class Simplefoc(LineMotor):
             if gone and not self.restarted:
                 self.restarted, self.armed, self._latched = True, False, [_NOT_READY] * self.n_axes
                 codec.changed = True
-            m, torque = int(mode[axis]), torque_Nm[axis]
+            m, torque = int(mode[axis]) if mode[axis] != BRAKE else 0, torque_Nm[axis]
             if torque > limit or torque < -limit:
                 torque = torque if abs(torque) > 1e6 else math.copysign(limit, torque)  # absurd ones are for target()
             text: bytes | None = b""

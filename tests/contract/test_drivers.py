@@ -32,7 +32,7 @@ OTHERS = [name for name in ALL if name not in MOTORS]
 
 @pytest.mark.parametrize("name", ALL)
 def test_golden_bytes(name):
-    cases = importlib.import_module(f"tests.golden.{name}").CASES
+    cases = importlib.import_module(registry.entry(name).golden or f"tests.golden.{name}").CASES
     assert len(cases) >= 3
     for case, (made, expected) in cases.items():
         assert made() == expected, case

@@ -39,6 +39,18 @@ def test_modes(name):
 
 
 @pytest.mark.parametrize("name", MOTORS)
+def test_a_brake_is_taken_by_every_device_as_a_brake_or_as_off(name):
+    bench = make_bench(name)
+    bench.open()
+    bench.driver.arm()
+    bench.cycle(AxisMode.TORQUE, torque=0.1, ms=60)
+    before = bench.driver.counters.bad_values
+    assert bench.cycle(AxisMode.BRAKE, ms=20) == Status.OK and bench.driver.counters.bad_values == before
+    brakes = AxisMode.BRAKE in bench.driver.capabilities.modes
+    assert all(axis.drive.mode == (AxisMode.BRAKE if brakes else AxisMode.OFF) for axis in bench.physics)
+
+
+@pytest.mark.parametrize("name", MOTORS)
 def test_nothing_moves_before_arm_nor_after_disarm(name):
     bench = make_bench(name)
     bench.open()

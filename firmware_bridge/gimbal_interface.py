@@ -5,9 +5,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from firmware_bridge.angles import Quat, unit
 from firmware_bridge.interface import Driver, Status
 
 
@@ -78,11 +80,13 @@ class GimbalDriver(Driver):
     """A board that stabilises the camera itself. Arrays are roll, pitch, yaw.
 
     A driver gives ``_take(data, rows, n)`` (frames into rows from n on; rows None before the loop), ``_command``,
-    ``_off`` and ``_tend`` (what each poll has to send).
+    ``_off``, ``_say_carrier`` and ``_tend`` (what each poll has to send).
     """
 
     limits: GimbalLimits | None = None  # of the device's profile, where it tells them
     armed: bool = False
+    CARRIER_USES: ClassVar[tuple[str, ...]] = ("rate_B", "vel_N")  # of CarrierState, besides the attitude
+    _carrier_ns: int = 0  # when it was last told
 
     def arm(self) -> int:
         """Motors on. REFUSED where the device has no watchdog and the option accept_no_watchdog is not set."""
@@ -116,7 +120,20 @@ class GimbalDriver(Driver):
 
     def feed_carrier(self, carrier: CarrierState) -> int:
         """Tell the board how its mount moves; REFUSED where it can't use it, OK also when it is too soon again."""
-        return int(Status.REFUSED)
+        now, hz = self.transport.clock(), self.options.get("carrier_hz", 0.0)
+        if hz == 0:
+            return int(Status.REFUSED)
+        if now - self._carrier_ns < 1e9 / hz:
+            return int(Status.OK)
+        q_NB = unit(carrier.q_NB)
+        if q_NB is None or not all(-1e4 < v < 1e4 for name in self.CARRIER_USES for v in getattr(carrier, name)):
+            self.counters.bad_values += 1
+            return int(Status.BAD_VALUE)
+        self._carrier_ns = now
+        return self._say_carrier(carrier, q_NB)
+
+    def _say_carrier(self, carrier: CarrierState, q_NB: Quat) -> int:
+        raise NotImplementedError
 
     def poll(self, rows: np.ndarray) -> int:
         """Drain the line into ``rows`` (GIMBAL_ROW), oldest first; returns how many, or a negative Status if none."""

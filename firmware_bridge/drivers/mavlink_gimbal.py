@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from firmware_bridge.angles import euler_of, quat_of, signs, unit, wrap
+from firmware_bridge.angles import Quat, euler_of, quat_of, signs, unit, wrap
 from firmware_bridge.clock_sync import ClockSync
 from firmware_bridge.errors import DeviceRefused, NoAnswer, WrongDevice
 from firmware_bridge.gimbal_interface import GIMBAL_ROW, CarrierState, GimbalDriver, GimbalHas, GimbalLimits, GimbalMode
@@ -58,7 +58,7 @@ class MavlinkGimbalDevice(GimbalDriver):
         self._uids: set[int] = set()
         self._acks: dict[int, int] = {}
         self._others: set[tuple[int, int]] = set()
-        self._heartbeat_ns = self._sent_ns = self._carrier_ns = self._row_ns = 0
+        self._heartbeat_ns = self._sent_ns = self._row_ns = 0
         self._moving = False
         self._last_ms = -1
 
@@ -187,18 +187,9 @@ class MavlinkGimbalDevice(GimbalDriver):
             wanted = quat_of([s * a for s, a in zip(sign, euler_of(wanted))])
         return self._set(locks, wanted, _NAN3)
 
-    def feed_carrier(self, carrier: CarrierState) -> int:
+    def _say_carrier(self, carrier: CarrierState, q_NB: Quat) -> int:
         """AUTOPILOT_STATE_FOR_GIMBAL_DEVICE with both delays."""
-        now, hz = self.transport.clock(), self.options["carrier_hz"]
-        if hz == 0:
-            return int(Status.REFUSED)
-        if now - self._carrier_ns < 1e9 / hz:
-            return int(Status.OK)
-        q_NB = unit(carrier.q_NB)
-        if q_NB is None or not all(-1e4 < v < 1e4 for v in (*carrier.vel_N, *carrier.rate_B)):
-            self.counters.bad_values += 1
-            return int(Status.BAD_VALUE)
-        self._carrier_ns = now
+        now = self.transport.clock()
         good = mavlink.ESTIMATOR_ATTITUDE | (6 if carrier.vel_valid else 0)  # velocity: horizontal, vertical
         velocity = carrier.vel_N if carrier.vel_valid else (0.0, 0.0, 0.0)
         delays = [max(0, round(1e6 * s)) for s in (carrier.attitude_delay_s, carrier.velocity_delay_s)]

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from firmware_bridge.angles import conjugate, euler_of, euler_rates, multiply, rotate, signs, unit
+from firmware_bridge.angles import Quat, conjugate, euler_of, euler_rates, multiply, rotate, signs, unit
 from firmware_bridge.clock_sync import ClockSync
 from firmware_bridge.drivers import sbgc_codec as codec
 from firmware_bridge.errors import DeviceRefused, NoAnswer, WrongDevice
@@ -28,6 +28,7 @@ _G = 9.80665
 
 class Sbgc(GimbalDriver):
     NAME = "sbgc"
+    CARRIER_USES: ClassVar = ("force_B", "rate_B")
     OPTIONS: ClassVar = {
         "rate_hz": Option(int, 125, "rows a second", 10, 500),
         "protocol": Option(int, 2, "frames of version 2 (CRC), or 1 (sum only) for boards that know no other", 1, 2),
@@ -58,7 +59,7 @@ class Sbgc(GimbalDriver):
         self._row = np.zeros(1, GIMBAL_ROW)[0]
         self._fresh = False  # the stream has come since the port was opened
         self._moving = False
-        self._sent_ns = self._carrier_ns = 0
+        self._sent_ns = 0
 
     @property
     def capabilities(self) -> Capabilities:
@@ -203,23 +204,12 @@ class Sbgc(GimbalDriver):
         speed = self.options["angle_speed_deg_s"] * codec.DEG
         return codec.control_angle([s * a for s, a in zip(sign, euler)], speed, self._version)
 
-    def feed_carrier(self, carrier: CarrierState) -> int:
+    def _say_carrier(self, carrier: CarrierState, q_NB: Quat) -> int:
         """HELPER_DATA with the mount's acceleration and rates, AHRS_HELPER with its attitude as two vectors."""
-        now, hz = self.transport.clock(), self.options["carrier_hz"]
-        if hz == 0:
-            return int(Status.REFUSED)
-        if now - self._carrier_ns < 1e9 / hz:
-            return int(Status.OK)
-        to_base = unit(carrier.q_NB)
-        values = (*carrier.force_B, *carrier.rate_B)
-        if to_base is None or not all(-1e4 < v < 1e4 for v in values):
-            self.counters.bad_values += 1
-            return int(Status.BAD_VALUE)
-        self._carrier_ns = now
         # The attitude is brought to this moment by the rates: the board has no field for a delay.
         half = 0.5 * carrier.attitude_delay_s
         turn = unit((1.0, *(half * w for w in carrier.rate_B))) or (1.0, 0.0, 0.0, 0.0)
-        q_NB = multiply(to_base, turn)
+        q_NB = multiply(q_NB, turn)
         down, north = (rotate(conjugate(q_NB), v) for v in ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0)))
         moved = [f + _G * d for f, d in zip(carrier.force_B, down)]  # the board wants it without gravity
         roll, pitch, yaw = euler_of(q_NB)

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from firmware_bridge.angles import euler_of, euler_rates, multiply, signs, unit, wrap
+from firmware_bridge.angles import Quat, euler_of, euler_rates, multiply, signs, unit, wrap
 from firmware_bridge.drivers import storm32_codec as codec
 from firmware_bridge.errors import DeviceRefused, NoAnswer, WrongDevice
 from firmware_bridge.framing import BinaryFramer, line_time_s
@@ -48,7 +48,7 @@ class Storm32(GimbalDriver):
         self._row = np.zeros(1, GIMBAL_ROW)[0]
         self._answers: dict[int, bytes] = {}
         self.acknowledged = -1  # the newest ACK's code
-        self._asked_ns = self._due_ns = self._sent_ns = self._carrier_ns = self._rate_ns = 0
+        self._asked_ns = self._due_ns = self._sent_ns = self._rate_ns = 0
         self._waiting, self._asked = False, 0
         self._turn = 0
         self._sequence = 0
@@ -166,18 +166,8 @@ class Storm32(GimbalDriver):
             return None
         return list(euler)
 
-    def feed_carrier(self, carrier: CarrierState) -> int:
+    def _say_carrier(self, carrier: CarrierState, q_NB: Quat) -> int:
         """STORM32LINK_V2: attitude, brought to this moment by the rates, and velocity."""
-        now, hz = self.transport.clock(), self.options["carrier_hz"]
-        if hz == 0:
-            return int(Status.REFUSED)
-        if now - self._carrier_ns < 1e9 / hz:
-            return int(Status.OK)
-        q_NB = unit(carrier.q_NB)
-        if q_NB is None or not all(-1e4 < v < 1e4 for v in (*carrier.vel_N, *carrier.rate_B)):
-            self.counters.bad_values += 1
-            return int(Status.BAD_VALUE)
-        self._carrier_ns = now
         half = 0.5 * carrier.attitude_delay_s
         turn = unit((1.0, *(half * w for w in carrier.rate_B))) or (1.0, 0.0, 0.0, 0.0)
         status = _LINK_ATTITUDE | (_LINK_VELOCITY if carrier.vel_valid else 0)

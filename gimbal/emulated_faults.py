@@ -7,9 +7,10 @@ the port stays; ``freeze|thaw DEVICE`` it repeats its last values; ``corrupt|dro
 ``babble|sober DEVICE`` another device's bytes; ``spoil DEVICE VALUE`` NaN or a number beyond its range: gyro (rad/s),
 encoders, a board's or an autopilot's angles (rad), a receiver's place (m, nan: no fix), a place in the picture, the
 radio's channels (nan: failsafe); ``bias imu X Y Z`` deg/s on the gyro; ``fault AXIS CODE``;
-``stick|free AXIS`` no torque; ``reverse AXIS`` torque, rate or angle acts the other way; ``heat AXIS DEGC``;
-``supply VOLTS``; ``channel N VALUE`` of the operator's radio, from 1, -1 to 1; ``failsafe on|off`` the radio's;
-``heal`` all undone; ``state`` the joints, one JSON object.
+``stick|free AXIS`` no torque; ``block|loosen AXIS`` the joint jams;
+``reverse AXIS`` torque, rate or angle acts the other way; ``heat AXIS DEGC``; ``supply VOLTS``;
+``channel N VALUE`` of the operator's radio, from 1, -1 to 1; ``failsafe on|off`` the radio's;
+``heal`` all undone; ``state`` the joints and how long it has been flown, one JSON object.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def _do(emulators: Any, words: list[str], now_ns: int) -> str | None:
     if verb == "supply":
         for axis in emulators.axes:
             axis.bus_V = float(words[1])
-    elif verb in ("fault", "stick", "free", "reverse", "heat"):
+    elif verb in ("fault", "stick", "free", "block", "loosen", "reverse", "heat"):
         _axis(emulators.axes[AXES.index(words[1])], verb, words[2:])
     elif verb in ("channel", "failsafe"):
         _sticks(emulators.sticks, words)
@@ -69,6 +70,8 @@ def _axis(axis: Any, verb: str, values: list[str]) -> None:
         axis.temp_degC = float(values[0])
     elif verb == "reverse":
         axis.reversed = True
+    elif verb in ("block", "loosen"):
+        axis.blocked = verb == "block"
     else:
         axis.stuck = verb == "stick"
 
@@ -121,4 +124,5 @@ def _heal(emulators: Any, now_ns: int) -> None:
 
 def _state(emulators: Any) -> dict[str, Any]:
     joints = [emulators.plant.joint_state(axis) for axis in range(3)]
-    return {key: [joint[key] for joint in joints] for key in ("mode", "angle", "rate", "torque", "fault")}
+    state = {key: [joint[key] for joint in joints] for key in ("mode", "angle", "rate", "torque", "fault")}
+    return state | {"t_s": 1e-9 * (emulators.plant.t_ns - int(emulators.plant.params[0]["t0_ns"]))}

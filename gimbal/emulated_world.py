@@ -93,6 +93,7 @@ class Stage:
     def heal(self) -> None:
         self.fault = 0
         self.stuck = False  # the power stage ignores what it is told
+        self.blocked = False  # the joint doesn't turn, whatever the motor does
         self.reversed = False  # two phase wires swapped: what is asked acts the other way
         self.temp_degC = self.bus_V = math.nan  # numbers: what the controller measures instead of the plant's
         self.spoilt = math.nan  # not NaN: the encoder reads this, rad
@@ -129,6 +130,9 @@ class PlantAxis(Stage):
         angle = 0.0 if math.isnan(drive.angle_rad) else sign * (drive.angle_rad - self.zero)
         mode = JointMode(drive.mode)
         plant = self.world.plant
+        if self.blocked:
+            plant.set_joint_command(self.axis, JointMode.RATE, 0.0, 0.0, 0.0)
+            return
         if mode == JointMode.OFF and plant.scenario.hand != "none":
             s = plant.state[0]
             t_s = (plant.t_ns - int(plant.params[0]["t0_ns"])) * 1e-9

@@ -90,7 +90,7 @@ class Flight:
     def __init__(self, spec: Spec, seed: int = 1, seconds: float = 60.0) -> None:
         self.spec = spec
         self.config = load_rig(spec.path).config
-        self.rig = BreakableRig(str(spec.path), spec.scenario, seconds, seed)
+        self.rig = BreakableRig(str(spec.path), spec.scenario_path, seconds, seed)
         self.params = pack_params(self.config, start_armed=True)
         self.params["supervisor"]["rough_tilt"] = self.config.safety.accept_rough_tilt  # armed as a daemon would be
         self.state = new_state(self.params)

@@ -149,6 +149,9 @@ class Breaker:
     def joints(self) -> dict[str, list[float]]:
         return json.loads(self("state"))
 
+    def flown_s(self) -> float:
+        return json.loads(self("state"))["t_s"]
+
     def close(self) -> None:
         self._file.close()
         self._socket.close()

@@ -37,7 +37,9 @@ class Case:
     excursion_deg: float = 20.0
     flight: str = "lock"  # of [flight]
     window_ms: float = 1000.0
+    turning_deg_s: float | None = None  # the camera's own rate while the host commands torque
     realtime: str = "shared"  # shared: in turn on one daemon; own: a daemon of its own; none: lock-step only, and why
+    lockstep: str = "shared"  # none: real time only, and why
     why: str = ""
 
 
@@ -83,6 +85,7 @@ def figures(case: Case, seen: Seen) -> dict[str, Any]:
     end_ns = seen.t_ns[-1] if safe_ns is None or case.onset_deg > 0.0 else safe_ns + AFTER_SAFE_NS
     during = reach & (seen.t_ns <= end_ns)
     rate = np.abs(seen.truth["joint_rate"]).max(axis=1)
+    turning = np.linalg.norm(seen.truth["omega_NC_C"], axis=1)
     driven = reach & seen.driven
     off = lambda ns: None if ns is None else max(0.0, (ns - seen.onset_ns) * 1e-6 - seen.stall_ms)  # noqa: E731
     return {
@@ -90,6 +93,7 @@ def figures(case: Case, seen: Seen) -> dict[str, Any]:
         "detect_ms": _round(off(detect_ns)),
         "safe_ms": _round(off(safe_ns)),
         "max_joint_rate_deg_s": round(float(rate[driven].max()) / DEG, 1) if driven.any() else 0.0,
+        "turning_deg_s": round(float(turning[driven].max()) / DEG, 1) if driven.any() else 0.0,
         "detect_deg": round(_excursion(seen.truth["q_NC"][upto]), 2),
         "excursion_deg": round(_excursion(seen.truth["q_NC"][during]), 2),
         "rearmed": bool(seen.armed_after),
@@ -157,7 +161,7 @@ def _log_names(case: Case, seen: Seen, outcome: str) -> bool:
 def complaints(case: Case, result: dict[str, Any], joint_max_deg_s: float, kind: str) -> list[str]:
     """Why the case has not passed; empty when it has."""
     wrong = []
-    if result["outcome"] not in case.outcome.split("|"):
+    if result["outcome"] != case.outcome:
         wrong.append(f"outcome {result['outcome']}, expected {case.outcome}")
     if result["outcome"] == "safe":
         if result["safe_ms"] is None or result["safe_ms"] > case.safe_ms:
@@ -173,6 +177,8 @@ def complaints(case: Case, result: dict[str, Any], joint_max_deg_s: float, kind:
         wrong.append(
             f"joint rate {result['max_joint_rate_deg_s']} deg/s under torque, allowed {1.2 * joint_max_deg_s:g}"
         )
+    if case.turning_deg_s is not None and result["turning_deg_s"] > case.turning_deg_s:
+        wrong.append(f"the camera turned at {result['turning_deg_s']} deg/s, allowed {case.turning_deg_s:g}")
     if result["rearmed"]:
         wrong.append("it armed again by itself")
     if not result["log_has_cause"]:

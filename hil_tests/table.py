@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import tempfile
 import tomllib
 from dataclasses import dataclass
@@ -14,14 +15,16 @@ from hil_tests.judge import Case
 
 FILE = Path(__file__).with_name("faults.toml")
 _KEYS = {"detect": "detect_ms", "safe": "safe_ms", "excursion": "excursion_deg", "onset": "onset_ms",
-         "moved": "onset_deg", "within": "within_deg"}  # fmt: skip
-_CASE_KEYS = {"name", "script", "expect", "flight", "window_ms", "realtime", "why", "also"}
+         "moved": "onset_deg", "within": "within_deg", "turning": "turning_deg_s"}  # fmt: skip
+_CASE_KEYS = {"name", "script", "expect", "flight", "window_ms", "realtime", "lockstep", "why", "also"}
+OUTCOMES = ("ride-through", "degrade", "safe", "told")
 _NO_FAULT = "none"  # in place of what is expected: the device's protocol can't say such a thing, and why
 
 
 @dataclass(frozen=True)
 class Flight:
-    """What is flown until a fault begins. ``add`` to the rig file; ``begin``: "ms command", once all is settled."""
+    """What is flown until a fault begins. ``add`` to the rig file; ``begin``: "ms command", once all is settled.
+    ``straight``: without the carrier's spirals, so that a case is the same one whenever it begins."""
 
     rig: str
     scenario: str
@@ -29,6 +32,7 @@ class Flight:
     seconds: float = 3.0
     add: str = ""
     begin: tuple[str, ...] = ()
+    straight: bool = False
 
     @property
     def begin_s(self) -> float:
@@ -46,6 +50,19 @@ class Flight:
         path = folder / f"{self.rig}.toml"
         path.write_text(self.text())
         return path
+
+    @functools.cached_property
+    def scenario_path(self) -> str:
+        """The scenario's file."""
+        path = Path(CONFIGS, "scenarios", f"{self.scenario}.toml")
+        if not self.straight:
+            return str(path)
+        text, n = re.subn(r"^spiral_first_s = .*$", "spiral_first_s = 1e6", path.read_text(), flags=re.MULTILINE)
+        if n != 1:
+            raise ValueError(f"{FILE.name}: the scenario {self.scenario!r} has no spirals to leave out")
+        path = self.path.with_name("straight.toml")
+        path.write_text(text)
+        return str(path)
 
 
 @functools.cache
@@ -87,6 +104,8 @@ def _of_device(device: str, fault: str, script: list[str], entry: dict[str, Any]
 
 def _case(name: str, device: str, script: list[str], expect: str, entry: dict[str, Any], flight: str = "") -> Case:
     outcome, *words = expect.split()
+    if outcome not in OUTCOMES:
+        raise ValueError(f"{FILE.name}: {name!r} expects {outcome!r}; it is one of {', '.join(OUTCOMES)}")
     facts: dict[str, Any] = {}
     if "excursion" in entry:
         facts["excursion_deg"] = float(entry["excursion"])
@@ -97,14 +116,14 @@ def _case(name: str, device: str, script: list[str], expect: str, entry: dict[st
             facts[_KEYS[key]] = float(value)
         else:
             codes = tuple(word.split("/"))
-    for key in ("flight", "realtime", "why"):
+    for key in ("flight", "realtime", "lockstep", "why"):
         if key in entry:
             facts[key] = entry[key]
     if flight:
         facts["flight"] = flight
     if "window_ms" in entry:
         facts["window_ms"] = float(entry["window_ms"])
-    if "degrade" in outcome and codes and "detect_ms" not in facts:
+    if outcome == "degrade" and codes and "detect_ms" not in facts:
         raise ValueError(f"{FILE.name}: {name!r} says degrade without detect=, the time until it is shown")
     if facts.get("flight", "lock") not in flights():
         raise ValueError(f"{FILE.name}: {name!r} wants the flight {facts['flight']!r}, which is none of [flight]")

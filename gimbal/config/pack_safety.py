@@ -74,6 +74,7 @@ def _pack_watch(p: np.void, rig: Rig) -> None:
     dt_ms = 1e3 / rate
     p["dt_ns"] = round(dt_ms * MS)
     p["stall_ns"] = int(max(safety.imu_safe_ms, 5.0 * dt_ms) * MS)
+    p["gap_ns"] = int(1e9 / max(rig.control.rate_gain_1_s)) if rig.control.output == "torque" else p["stall_ns"]
     late_ms = max(safety.imu_predict_ms, 1.5e3 / rig.imu.rate_hz + 2.0)
     p["imu_late_ns"] = int(late_ms * MS)
     p["imu_late_max"] = round(safety.imu_safe_ms / dt_ms)
@@ -84,6 +85,7 @@ def _pack_watch(p: np.void, rig: Rig) -> None:
     on_joints = rig.inner_loop is None and rig.control.output != "torque"
     p["joint_late_ns"] = int(2.2 * dt_ms * MS)
     p["joint_late_max"] = round(2.0 * safety.motor_safe_ms / dt_ms) if on_joints else 0
+    p["joint_gaps_max"] = round(safety.motor_safe_ms / dt_ms) if rig.control.output == "torque" else 0
     if rig.inner_loop is not None:
         p["together"], p["frozen_ticks"], p["frozen_sent"] = 1, max(3, round(150.0 / dt_ms)), 2.0 * DEG
     p["turned_rate"] = 30.0 * DEG

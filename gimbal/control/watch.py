@@ -18,12 +18,15 @@ LEAK = 5  # one part of so many: a loop that loses more of its time than that sh
 EXCUSED = 5  # times the ticks of motion against the push, where push and motion are known not to agree
 RAMPING = 3.0
 LEAST_TORQUE = 0.3  # share of the torque left when the supply sags
+AGAIN_NS = 100_000_000  # ticks lost twice within it: the loops' gain follows the gaps, and for as long forgets them
+PRESENT = 4  # ticks without a motor's reading that one with it makes up for: fewer than a fifth are none
 BASE_LINE = 8  # ticks of the base's rate kept, at most
 
 WATCH_PARAMS = np.dtype(
     [
         ("dt_ns", "i8"),
         ("stall_ns", "i8"),  # a loop that stood still this long has lost the rig; many short ones may add up to it
+        ("gap_ns", "i8"),  # a torque held for longer turns the loops' gain against them: they get less
         ("imu_late_ns", "i8"),  # a sample older than this on arrival, or none for as long, is late
         ("imu_late_max", "i4"),  # ticks of lateness, less the good ones
         ("frozen_ticks", "i4"),
@@ -31,6 +34,7 @@ WATCH_PARAMS = np.dtype(
         ("together", "u1"),  # a board: its joints freeze together, and any of the camera's axes may be what moves
         ("joint_late_ns", "i8"),  # as for the IMU, of the joints' readings, where loops are closed over them
         ("joint_late_max", "i4"),
+        ("joint_gaps_max", "i4"),  # ticks without a reading, less those made up for, where torque is sent each tick
         ("bus_sag_V", "f8"),
         ("bus_cut_V", "f8"),
         ("follow_err", "f8"),  # rad: farther from the setpoint for follow_ticks, with nothing to explain it
@@ -55,8 +59,10 @@ WATCH_STATE = np.dtype(
         ("gap_s", "f8"),  # since the tick before
         ("overrun_ns", "i8"),  # left of SHOWN_NS
         ("lost_ns", "i8"),  # time lost, less LEAK of the time that passes
+        ("gap_ns", "i8"),  # the longest of the gaps that come again and again, forgotten within AGAIN_NS
         ("imu_late", "i4"),
         ("joint_late", "i4"),
+        ("joint_gaps", "i4", 3),
         ("repeats", "i4", 3),
         ("told", "f8", (3, 3)),  # angle, rate, torque of each joint, last
         ("sent_lo", "f8", 3),
@@ -86,9 +92,20 @@ def _overrun(p, w, now_ns):
     gap_ns = now_ns - w["t_ns"] if w["t_ns"] != 0 else p["dt_ns"]
     w["t_ns"] = now_ns
     w["gap_s"] = 1e-9 * gap_ns
-    w["overrun_ns"] = SHOWN_NS if 2 * gap_ns > 3 * p["dt_ns"] else max(w["overrun_ns"] - gap_ns, 0)
+    lost = 2 * gap_ns > 3 * p["dt_ns"]
+    again = lost and w["overrun_ns"] - gap_ns > SHOWN_NS - AGAIN_NS
+    w["gap_ns"] -= w["gap_ns"] * min(gap_ns, AGAIN_NS) // AGAIN_NS
+    w["gap_ns"] = max(w["gap_ns"], gap_ns) if again else w["gap_ns"]
+    w["overrun_ns"] = SHOWN_NS if lost else max(w["overrun_ns"] - gap_ns, 0)
     w["lost_ns"] = max(w["lost_ns"] + gap_ns - p["dt_ns"] - gap_ns // LEAK, 0)
     return gap_ns > p["stall_ns"] or w["lost_ns"] > p["stall_ns"]
+
+
+@kernel
+def steady(p, w):
+    """Share of the loops' gain, 0 to 1, that holds with ticks lost again and again: a torque that is held for a gap
+    turns the camera by the gap times the gain, and more than that at once is a push from side to side."""
+    return min(1.0, p["gap_ns"] / max(w["gap_ns"], p["gap_ns"]))
 
 
 @kernel
@@ -106,11 +123,20 @@ def _imu_late(p, w, meas):
 @kernel
 def _joint_late(p, w, meas):
     """Rates sent to joints carry the base's motion, found from their readings: with old ones the loop shakes itself.
-    A late tick counts two, a good one takes one away, so half of the readings are too few."""
-    if p["joint_late_max"] == 0:  # torque: the loop is closed over the gyro
+    A late tick counts two, a good one takes one away, so half of the readings are too few. In torque the loop is closed
+    over the gyro: age does no harm, only a line that lets hardly anything through does."""
+    missed = False
+    for a in range(3):
+        new = meas["joint_new"][a] != 0
+        missed = missed or not new
+        gaps = max(w["joint_gaps"][a] - PRESENT, 0) if new else w["joint_gaps"][a] + 1
+        w["joint_gaps"][a] = min(gaps, 2 * p["joint_gaps_max"])
+        if w["joint_gaps"][a] > p["joint_gaps_max"]:
+            return True
+    if p["joint_late_max"] == 0:
         return False
     oldest = max(meas["joint_age_ns"][0], meas["joint_age_ns"][1], meas["joint_age_ns"][2])
-    if oldest > p["joint_late_ns"]:
+    if missed or oldest > p["joint_late_ns"]:
         w["joint_late"] = min(w["joint_late"] + 2, 2 * p["joint_late_max"])
     else:
         w["joint_late"] = max(w["joint_late"] - 1, 0)
@@ -271,7 +297,7 @@ def watch_base(p, w, omega_B, excused):
         excused: an end stop or the singularity jolts the motors, on which the encoders sit, or the two were not read
             at one time.
     """
-    if excused or w["overrun_ns"] > 0:  # after lost ticks the structure may ring, and the encoders sit on the motors
+    if excused or w["gap_ns"] > p["gap_ns"]:  # while gaps go on the structure may ring, too
         w["base_seen"] = 0
     ticks = p["base_ticks"]
     row = w["base"][w["base_seen"] % ticks]

@@ -17,7 +17,8 @@ from gimbal.records import Arm, Verb
 LINK_TICKS = 250  # joints or IMU heard before and gone for as long: unplugged or switched off, not a late reading
 # What ends by itself when the start has ended: nothing known yet, or a machine that was busy.
 STARTING = (
-    Code.NONE, Code.IMU_SILENT, Code.MOTOR_SILENT, Code.ESTIMATOR_FAILED, Code.IMU_LATE, Code.LOOP_STALLED,
+    Code.NONE, Code.IMU_SILENT, Code.MOTOR_SILENT, Code.MOTOR_LATE, Code.ESTIMATOR_FAILED, Code.IMU_LATE,
+    Code.LOOP_STALLED,
 )  # fmt: skip
 _DEVICES = 1 << Blocker.IMU | 1 << Blocker.JOINTS
 _FINAL = 1 << Blocker.WIRED_STOP | 1 << Blocker.MOVING | 1 << Blocker.LATCHED

@@ -14,6 +14,7 @@ from gimbal.kernels.quat import load3, q_axis, q_mul, q_rotate, q_unrotate, sub3
 
 PREDICT_S = 0.02  # an older reading is held, its rate is not believed
 RESTART_S = 0.2
+HALF_TURN = math.pi  # farther than that between two readings, a motion can't be told from one the other way round
 
 
 @kernel
@@ -22,7 +23,8 @@ def track_joint(p, s, i, angle, t_ns):
     state = s["joint"]
     T = (t_ns - s["joint_ns"][i]) * 1e-9
     x, v, a = state[i, 0], state[i, 1], state[i, 2]
-    if not s["joint_seen"][i] or T > RESTART_S or T < 0.0:
+    lost = abs(T * (v + 0.5 * T * a)) > HALF_TURN
+    if not s["joint_seen"][i] or T > RESTART_S or T < 0.0 or lost:
         x, v, a = angle, 0.0, 0.0
     elif T > 0.0:
         x += T * (v + 0.5 * T * a)

@@ -176,6 +176,7 @@ ESTIMATION_STATE = np.dtype(
         ("q_out", "f8", 4),
         ("off", "f8", 3),  # rotation vector in N, from the estimate to the output
         ("resets", "u4"),
+        ("reset_ns", "i8"),  # the last of them
         # joints: angle, rate, acceleration a row
         ("joint_seen", "u1", 3),
         ("joint_ns", "i8", 3),

@@ -11,6 +11,7 @@ from gimbal.estimation.history import recall, remember
 from gimbal.estimation.layout import (
     CLIPPED,
     COARSE,
+    FALLBACK,
     GAP,
     GNSS,
     GNSS_GATED,
@@ -28,6 +29,7 @@ from gimbal.estimation.mm_gnss import ACCEL_S, fix_velocity, restart_velocity, u
 from gimbal.estimation.mm_rest import detect_rest
 from gimbal.estimation.mm_velocity import standstill
 from gimbal.estimation.supervisor import (
+    ASTRAY_NS,
     CHECK_EVERY,
     FREE_HEADING_VAR,
     MAX_NIS,
@@ -112,6 +114,8 @@ def work(p, s):
     else:
         s["checks"] = 0
         s["status"] &= ~(CLIPPED | GAP | NON_FINITE)
+        if s["t_ns"] - s["reset_ns"] > ASTRAY_NS:  # the filter has been sound for so long: it serves again
+            s["status"] &= ~FALLBACK
         s["phase"] = EMPTY
         if not covariance_good(s):
             fall_back(p, s)

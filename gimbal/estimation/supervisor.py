@@ -37,6 +37,7 @@ CF_BIAS_S = 5.0
 CHECK_EVERY = 40  # epochs between tests for positive definiteness
 MAX_VARIANCE = 1e9
 FALLBACK_TILT_STD = 0.1  # rad
+ASTRAY_TILT_STD, ASTRAY_NS = 0.5, 10_000_000_000  # where the last one held no longer
 MAX_NIS = 15.0  # running mean; 3 where the filter is right
 FREE_HEADING_VAR = math.pi**2 / 3.0  # rad²: any heading
 
@@ -112,8 +113,10 @@ def fall_back(p, s):
     heading_var = s["P"][2, 2]
     set_covariance(p, s)
     s["P"][2, 2] = heading_var if 0.0 < heading_var < 10.0 else 0.1
+    astray = s["resets"] > 0 and s["t_ns"] - s["reset_ns"] < ASTRAY_NS
+    s["reset_ns"] = s["t_ns"]
     for i in range(3):
-        s["P"][i, i] = max(s["P"][i, i], FALLBACK_TILT_STD**2)
+        s["P"][i, i] = max(s["P"][i, i], ASTRAY_TILT_STD**2 if astray else FALLBACK_TILT_STD**2)
         s["off"][i] = off[i]
         s["omega"][i] = s["raw"][i]
         s["pos"][i] = s["fix"][3 + i]

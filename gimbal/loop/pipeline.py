@@ -37,6 +37,7 @@ from gimbal.control.supervisor import (
     supervise_state,
 )
 from gimbal.control.thermal import THERMAL_PARAMS, THERMAL_STATE, derate
+from gimbal.control.watch import steady
 from gimbal.estimation.carrier import CARRIER_PARAMS, CARRIER_STATE, carrier
 from gimbal.estimation.estimate import ESTIMATION_PARAMS, ESTIMATION_STATE, estimate
 from gimbal.estimation.layout import FALLBACK
@@ -158,7 +159,7 @@ def _control(p, s, row, q_NC, rate_C):
     """
     nav, setpoint, control = row["nav"], row["setpoint"], row["control"]
     dt_s = p["dt_s"]
-    gain = authority(s["supervisor"])
+    gain = authority(s["supervisor"]) * steady(p["supervisor"]["watch"], s["supervisor"]["watch"])
     point(p["pointing"], q_NC, setpoint, gain, control)
     allocation = s["allocation"]
     model_chain(p["allocation"], allocation, s["meas"], nav, dt_s)

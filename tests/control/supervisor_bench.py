@@ -27,16 +27,17 @@ class Bench:
         self.command = np.zeros(1, COMMAND)[0]
         self.rates = np.zeros(1, OUTPUT_STATE)[0]
         self.torque, self.off = np.array([0.1, 0.2, 0.3]), False
-        self.meas["joint_valid"] = 1
+        self.meas["joint_valid"] = self.meas["joint_new"] = 1
         self.nav["valid"] = self.nav["settled"] = 1
         self.sense["t_ns"] = 1000 * MS
-        self.limits = 0
+        self.limits, self.alive = 0, True
 
     def tick(self, n=1, **wants):
         for name in ("want_arm", "want_disarm", "want_ack", "want_stop"):
             self.arbiter[name] = wants.get(name[5:], 0)
         for _ in range(n):
             self.sense["t_ns"] += round(1e9 * self.dt_s)
+            self.meas["joint_angle_meas"] += 1e-12 * self.alive  # what measures never tells the same twice
             supervise_state(self.p, self.s, self.sense, self.meas, self.nav, self.arbiter, self.dt_s, self.health)
             self.control["torque_lim"] = self.torque
             self.limits = supervise_command(

@@ -7,6 +7,7 @@ import pytest
 
 from gimbal.config.load import load_rig
 from gimbal.config.pack import pack_params
+from gimbal.control.watch import steady
 from gimbal.faults import Code, limit_names
 from gimbal.frames import AXES
 from gimbal.records import Arm, JointMode
@@ -176,7 +177,7 @@ def test_rates_are_not_made_from_readings_that_are_old_again_and_again(late, of,
 def test_a_board_is_frozen_when_all_its_joints_are_while_the_camera_is_turned():
     bench = Bench("sbgc")
     bench.armed().tick(100)
-    bench.meas["joint_new"] = 1
+    bench.alive = False
     bench.rates["rate"][1] = 0.05
     for n in range(40):  # one joint moves: it measures
         bench.meas["joint_angle_meas"][1] = 1e-3 * n
@@ -190,7 +191,7 @@ def test_a_board_is_frozen_when_all_its_joints_are_while_the_camera_is_turned():
 
 def test_a_controller_that_repeats_itself_while_its_torque_moves(bench):
     bench.armed().tick(600)
-    bench.meas["joint_new"] = 1
+    bench.alive = False
     bench.tick(100)
     assert bench.s["arm"] == Arm.ARMED  # nothing moves: it may well measure the same
     bench.torque = np.array([0.1, 0.5, 0.3])
@@ -220,3 +221,32 @@ def test_lost_ticks_are_shown_and_a_standstill_latches(bench):
     bench.sense["t_ns"] += 60 * MS
     bench.tick()
     assert bench.s["fault"] == Code.LOOP_STALLED
+
+
+def test_ticks_lost_again_and_again_take_gain_from_the_loops_and_one_standstill_does_not(bench):
+    watch = bench.p["watch"], bench.s["watch"]
+    bench.armed().tick(600)
+    bench.sense["t_ns"] += 30 * MS
+    bench.tick()
+    assert steady(*watch) == 1.0
+    bench.tick(50)
+    bench.sense["t_ns"] += 7 * MS
+    bench.tick()
+    share = steady(*watch)
+    assert np.isclose(share * 8e-3, 1.0 / 308.27, rtol=1e-3)  # gap times the highest gain: one
+    bench.tick(300)
+    assert steady(*watch) == 1.0
+
+
+@pytest.mark.parametrize(("share", "stops"), [(0.5, False), (0.25, False), (0.04, True)])
+def test_a_line_that_lets_hardly_an_answer_through_is_late(bench, share, stops):
+    bench.armed().tick(600)
+    for k in range(600):
+        there = int((k + 1) * share) > int(k * share)
+        bench.meas["joint_new"][1] = there
+        bench.meas["joint_age_ns"][1] = 0 if there else bench.meas["joint_age_ns"][1] + MS
+        bench.tick()
+        if bench.s["arm"] == Arm.SAFE:
+            break
+    assert (bench.s["fault"] == Code.MOTOR_LATE) == stops
+    assert not stops or k < 80

@@ -35,7 +35,7 @@ BEFORE_S, HEALED_S = 0.15, 0.4
 SETTLED_S = (
     3.0  # a flight that takes longer to where its cases start begins at that moment of it, on a daemon of its own
 )
-LEVEL, LEVEL_S = 3.0 * DEG, 8.0
+LEVEL, LEVEL_S = 8.0 * DEG, 8.0  # a board lags behind the mount's swing
 SOUND_S = 30.0  # for the filter to find itself after the case before
 TRIES = 3
 MACHINE_MS = 25.0  # a standstill of the machine from which on devices are silent for as long as the rig bears

@@ -88,6 +88,7 @@ def _pack_watch(p: np.void, rig: Rig) -> None:
     p["joint_gaps_max"] = round(safety.motor_safe_ms / dt_ms) if rig.control.output == "torque" else 0
     if rig.inner_loop is not None:
         p["together"], p["frozen_ticks"], p["frozen_sent"] = 1, max(3, round(150.0 / dt_ms)), 2.0 * DEG
+    p["frozen_asked"] = 5.0 * DEG
     p["turned_rate"] = 30.0 * DEG
     p["turned_ticks"] = max(2, round((50.0 if rig.inner_loop is None else 150.0) / dt_ms))
     p["bus_sag_V"] = 0.75 * rig.motors.bus_V

@@ -31,6 +31,7 @@ WATCH_PARAMS = np.dtype(
         ("imu_late_max", "i4"),  # ticks of lateness, less the good ones
         ("frozen_ticks", "i4"),
         ("frozen_sent", "f8"),  # N m, rad/s or rad the command must have moved while a motor told the same all along
+        ("frozen_asked", "f8"),  # a board: rad/s it was asked for all along
         ("together", "u1"),  # a board: its joints freeze together, and any of the camera's axes may be what moves
         ("joint_late_ns", "i8"),  # as for the IMU, of the joints' readings, where loops are closed over them
         ("joint_late_max", "i4"),
@@ -165,6 +166,7 @@ def _frozen(p, w, meas):
         if w["repeats"][a] >= p["frozen_ticks"]:
             still += 1
             moved = moved or w["sent_hi"][a] - w["sent_lo"][a] > p["frozen_sent"]
+            moved = moved or p["together"] and max(w["sent_lo"][a], -w["sent_hi"][a]) > p["frozen_asked"]
             if moved and not p["together"]:
                 return True
     return moved and still == 3

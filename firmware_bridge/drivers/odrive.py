@@ -48,7 +48,7 @@ class Odrive(LineMotor):
         uart = self.options["link"] == "uart"
         baud = self.transport.baud if uart else math.inf
         wait_s = 4e-3 if not uart else 2 * line_time_s(_OUT * self.n_axes + _ASK + _REPLY, baud) + 2e-3
-        self._reply_timeout_ns = int(1e9 * wait_s)
+        self._reply_timeout_ns = self._patience_ns = int(1e9 * wait_s)
         self._delay_ns = int(1e9 * line_time_s(_OUT * self.n_axes + _ASK, baud)) if uart else 500_000
         self._turns = [0] * self.n_axes
         self._others = [0] * self.n_axes
@@ -244,10 +244,14 @@ class Odrive(LineMotor):
         codec = self.codec
         lost = None
         if codec.pending is not None:
-            if now - self._asked_ns < self._reply_timeout_ns:
+            if now - self._asked_ns < self._patience_ns:
                 return b""
             self.counters.lost_rows += 1
+            # Where all replies are late, giving up on each before it comes would leave none: wait up to thrice as long.
+            self._patience_ns = min(3 * self._reply_timeout_ns, self._patience_ns * 3 // 2)
             lost = codec.pending
+        else:
+            self._patience_ns = max(self._reply_timeout_ns, self._patience_ns * 99 // 100)
         self._asked_ns = now
         if lost is not None and lost[0] == "feedback":
             return codec.ask("error", lost[1])  # of the other shape: a late answer is told from this one's

@@ -67,6 +67,24 @@ def test_odrive_lost_replies_are_asked_again_and_never_taken_for_others():
     assert bench.driver.counters.lost_rows > 20
 
 
+def test_odrive_replies_that_all_come_late_are_waited_for():
+    """3 ms more than the line's own time: later than the first patience, which would leave the motor silent."""
+    bench = opened("odrive")
+    bench.driver.arm()
+    bench.cycle(TORQUE, torque=0.02, ms=60)
+    bench.wire.faults_in.late_ns = bench.wire.faults_out.late_ns = 1_500_000
+    bench.cycle(TORQUE, torque=0.02, ms=50)
+    rows = 0
+    for _ in range(250):  # half a second
+        bench.cycle(TORQUE, torque=0.02)
+        rows += int(bench.rows["valid"][0])
+    assert rows > 40 and bench.rows["fault"][0] == 0
+    bench.wire.faults_in.late_ns = bench.wire.faults_out.late_ns = 0
+    before = bench.driver.counters.lost_rows
+    bench.cycle(TORQUE, torque=0.02, ms=1000)
+    assert bench.driver.counters.lost_rows == before and bench.driver._patience_ns == bench.driver._reply_timeout_ns
+
+
 def test_odrive_axis_2_is_refused():
     bench = make_bench("odrive")
     with pytest.raises(OptionError, match="axes of a board are 0 and 1"):

@@ -61,6 +61,7 @@ ALLOCATION_STATE = np.dtype(
         ("fast_sections", "f8", (3, NOTCHES, 2)),
         ("fast", "f8", 3),  # N m, by axis index, the fast loops' feedback
         ("joint_accel", "f8", 3),  # by place, scratch
+        ("faded", "f8"),  # share of the base's acceleration and of friction that isn't fed forward: it rings
         ("camera_rate", "f8", 3),  # joint rates that the camera's measured rotation makes, by axis index
         ("rate", "f8", 3),  # joint rates and accelerations when the torque acts, by axis index
         ("accel", "f8", 3),
@@ -142,7 +143,7 @@ def allocate(p, s, demand_C, fast_C, share, rate_sp_C, accel_sp_C, force_C, dt_s
     _joint_motion(p, s, q_BC, alpha_C, s["accel"])
     # near the singularity what the base's motion asks of the joints grows past every torque, and the noise in it too
     room = p["singularity_cos"] - p["faded_cos"]
-    near = min(max((chain["margin"] - p["faded_cos"]) / max(room, 1e-3), 0.0), 1.0)
+    near = min(max((chain["margin"] - p["faded_cos"]) / max(room, 1e-3), 0.0), 1.0) * (1.0 - s["faded"])
     for a in range(3):
         s["rate"][a] += ahead["rate"][a]
         s["accel"][a] += near * ahead["accel"][a]
@@ -162,7 +163,7 @@ def allocate(p, s, demand_C, fast_C, share, rate_sp_C, accel_sp_C, force_C, dt_s
         s["dynamics"][a] = chain["torque"][k]
         s["drag"][a] = friction_torque(p["friction"], s["friction"], a, s["rate"][a], ahead["angle"][a], dt_s)
         faded = s["sign"]["faded"]
-        total = (1.0 - faded[a, 0]) * s["dynamics"][a] + (1.0 - faded[a, 1]) * s["drag"][a]
+        total = (1.0 - faded[a, 0]) * s["dynamics"][a] + (1.0 - faded[a, 1]) * (1.0 - s["faded"]) * s["drag"][a]
         s["feedforward"][a] = total + cogging_torque(p["cogging"], s["cogging"], a, ahead["angle"][a])
 
 

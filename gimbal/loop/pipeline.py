@@ -29,6 +29,7 @@ from gimbal.control.pointing import POINTING_PARAMS, POINTING_STATE, hold_attitu
 from gimbal.control.rate_output import CAMERA_RATE, OUTPUT_STATE, TORQUE, output_reset, rate_output, tell_carrier
 from gimbal.control.rate_pid import PID_PARAMS, PID_STATE, pid_reset, pid_unwind, rate_pid
 from gimbal.control.reach import REACH_PARAMS, reachable
+from gimbal.control.ring import RING_STATE, listen, ring_reset
 from gimbal.control.supervisor import (
     SUPERVISOR_PARAMS,
     SUPERVISOR_STATE,
@@ -103,13 +104,14 @@ STATE = np.dtype(
         ("pid", PID_STATE),
         ("observer", OBSERVER_STATE),
         ("allocation", ALLOCATION_STATE),
+        ("ring", RING_STATE),
         ("late", LATE_STATE),
         ("output", OUTPUT_STATE),
         ("supervisor", SUPERVISOR_STATE),
         ("target", TARGET),
         ("thermal", THERMAL_STATE),
         ("cut", "u1"),  # the tick before, a limit took torque away
-        ("feedforward_off", "u1"),  # a term of it has the wrong sign
+        ("feedforward_off", "u1"),  # a term of it has the wrong sign, or rings
         ("limits", "u8"),  # of the tick before
         ("demand_C", "f8", 3),
         ("fast_C", "f8", 3),
@@ -128,6 +130,7 @@ def _loops_reset(s):
     pid_reset(s["pid"])
     observer_reset(s["observer"])
     allocation_reset(s["allocation"])
+    ring_reset(s["ring"])
     output_reset(s["output"])
 
 
@@ -171,6 +174,8 @@ def _control(p, s, row, q_NC, rate_C):
     rate_err_C = sub3(load3(control["rate_cmd_C"]), rate_C)
     limits, lost_ns = s["limits"], s["supervisor"]["watch"]["lost_ns"]
     handover(p["handover"], s["handover"], limits, lost_ns, control["attitude_err_C"], rate_err_C, margin, dt_s)
+    rings = listen(s["ring"], rate_err_C, gain >= 1.0, margin, dt_s)
+    allocation["faded"] = s["ring"]["faded"]
     share = s["handover"]["share"]
     control["fast_share"] = share
     rate_pid(p["pid"], s["pid"], rate_C, control, share, gain, dt_s, s["demand_C"], s["fast_C"])
@@ -186,7 +191,7 @@ def _control(p, s, row, q_NC, rate_C):
         control["ff"][a] = s["allocation"]["feedforward"][a]
     make_up(s["late"], row["sense"]["sent_ns"], dt_s, s["torque"])
     if gain >= 1.0 and s["supervisor"]["arm"] == Arm.ARMED and not s["cut"] and _finite(s["torque"]):
-        s["feedforward_off"] = 1 if learn(p["allocation"], allocation, dt_s) else 0
+        s["feedforward_off"] = 1 if learn(p["allocation"], allocation, dt_s) or rings else 0
     control["singularity_margin"] = margin
     return bits
 

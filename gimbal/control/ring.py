@@ -1,0 +1,88 @@
+"""A loop that closes where none should: what is fed forward of the base's motion shakes the structure.
+
+Base motion is joint motion less the camera's. The encoders sit on the motors, so a structure softer than its config
+says shows stretch that isn't taken off. It is fed forward as the base's doing, friction's sign with it, and stretches
+the structure: no margin of the feedback tells of it. Found by trial: where the camera's rate error shakes faster than a
+picture is held, what is fed forward of the base's acceleration and of friction fades out; if that ends it, it stays out
+for a while, twice as long each time. If not, the base itself shakes, and it comes back.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gimbal.kernels.build import kernel
+
+ABOVE_HZ = 18.0
+SHAKE = 0.045  # rad/s RMS above that: three times what is left of a helicopter's
+ALIGNED = 0.65  # |det J|: nearer to the singularity the picture needs all that is fed forward, and shakes anyway
+SMOOTH_S = 0.1
+TRIAL_S = 0.6
+ENDED = 0.35  # of the mean square at the trial's begin
+IMMUNE_S = 5.0  # after a trial that ended nothing
+OUT_S, LONGEST_S = 20.0, 320.0
+FALL_S, RISE_S = 0.1, 0.5
+
+TRUSTING, TRIAL, OUT, IMMUNE = 0, 1, 2, 3
+
+RING_STATE = np.dtype(
+    [
+        ("phase", "i4"),
+        ("left_s", "f8"),
+        ("out_s", "f8"),  # the next time out
+        ("low", "f8", 3),
+        ("power", "f8"),  # (rad/s)², mean square above ABOVE_HZ
+        ("began", "f8"),
+        ("faded", "f8"),  # 0: all is fed forward, 1: nothing of the base's motion
+    ],
+    align=True,
+)
+
+
+@kernel
+def ring_reset(s):
+    """Trust again: at arming."""
+    s["phase"] = TRUSTING
+    s["out_s"] = OUT_S
+    s["power"] = 0.0
+    s["faded"] = 0.0
+    for i in range(3):
+        s["low"][i] = 0.0
+
+
+@kernel
+def listen(s, rate_err_C, whole, margin, dt_s):
+    """Advance ``faded`` by one tick. Returns whether the feed-forward was found to ring.
+
+    Args:
+        rate_err_C: rad/s. whole: the loops have their full authority. margin: |det J|.
+    """
+    k = min(2.0 * math.pi * ABOVE_HZ * dt_s, 1.0)
+    high2 = 0.0
+    for i in range(3):
+        s["low"][i] += k * (rate_err_C[i] - s["low"][i])
+        high2 += (rate_err_C[i] - s["low"][i]) ** 2
+    if not high2 < 1e4:  # also where it is no number
+        ring_reset(s)
+        return False
+    s["power"] += dt_s / SMOOTH_S * (high2 - s["power"])
+    s["left_s"] -= dt_s
+    aligned = margin > ALIGNED
+    if s["phase"] == TRUSTING and s["power"] > SHAKE * SHAKE and whole and aligned:
+        s["phase"], s["left_s"], s["began"] = TRIAL, TRIAL_S, s["power"]
+    elif s["phase"] == TRIAL and not aligned:
+        s["phase"] = TRUSTING
+    elif s["phase"] == TRIAL and s["left_s"] <= 0.0:
+        if s["power"] < ENDED * s["began"]:
+            s["phase"], s["left_s"] = OUT, s["out_s"]
+            s["out_s"] = min(2.0 * s["out_s"], LONGEST_S)
+        else:
+            s["phase"], s["left_s"] = IMMUNE, IMMUNE_S
+    elif s["phase"] >= OUT and s["left_s"] <= 0.0:
+        s["phase"] = TRUSTING
+    falls = aligned and (s["phase"] == TRIAL or s["phase"] == OUT)
+    step = dt_s / FALL_S if falls else -dt_s / RISE_S
+    s["faded"] = min(max(s["faded"] + step, 0.0), 1.0)
+    return s["phase"] == OUT and aligned

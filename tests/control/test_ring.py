@@ -1,0 +1,70 @@
+"""Feed-forward that rings goes out and stays out for a while; what shakes by itself changes nothing for long."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gimbal.control.ring import IMMUNE_S, LONGEST_S, OUT, OUT_S, RING_STATE, TRIAL_S, listen, ring_reset
+
+DT = 1e-3
+
+
+def hear(seconds, shake, hz=27.0, whole=True, margin=1.0):
+    """faded (n,) and whether it was told (n,), with a rate error of amplitude shake(faded, t) about roll."""
+    s = np.zeros(1, RING_STATE)[0]
+    ring_reset(s)
+    faded, told = np.zeros(round(seconds / DT)), np.zeros(round(seconds / DT), bool)
+    for i in range(len(faded)):
+        x = shake(s["faded"], i * DT) * np.sin(2.0 * np.pi * hz * i * DT)
+        told[i] = listen(s, np.array([x, 0.0, 0.0]), whole, margin, DT)
+        faded[i] = s["faded"]
+    return faded, told
+
+
+def test_what_rings_by_the_feed_forward_is_out_longer_each_time():
+    faded, told = hear(3.5 * OUT_S, lambda off, t: 0.1 * (1.0 - off))
+    edges = np.flatnonzero(np.diff(told.astype(int))) * DT
+    assert edges[0] < 1.0 and edges[1] - edges[0] == pytest.approx(OUT_S, abs=0.01)
+    assert edges[2] - edges[1] < 2.0 * TRIAL_S  # it rings again, and is found again
+    assert told[-1] and len(edges) == 3
+    assert faded[told].min() > 0.99
+    assert LONGEST_S > 2.0 * OUT_S
+
+
+def test_a_base_that_shakes_gets_its_feed_forward_back():
+    faded, told = hear(2.2 * IMMUNE_S, lambda off, t: 0.1)
+    assert not told.any()
+    assert (faded > 0.0).mean() < 0.25 and faded.max() == 1.0
+
+
+@pytest.mark.parametrize(("size", "hz"), [(0.03, 27.0), (0.3, 1.0)])
+def test_a_picture_that_is_held_or_turned_changes_nothing(size, hz):
+    faded, told = hear(5.0, lambda off, t: size, hz)
+    assert not faded.any() and not told.any()
+
+
+@pytest.mark.parametrize("where", [{"whole": False}, {"margin": 0.5}])
+def test_while_the_loops_come_up_and_far_out_nothing_is_tried(where):
+    faded, _ = hear(3.0, lambda off, t: 0.1, **where)
+    assert not faded.any()
+
+
+def test_far_out_all_is_fed_forward_again():
+    s = np.zeros(1, RING_STATE)[0]
+    ring_reset(s)
+    for i in range(6000):
+        x = 0.1 * (1.0 - s["faded"]) * np.sin(0.17 * i)
+        told = listen(s, np.array([x, 0.0, 0.0]), True, 1.0 if i < 3000 else 0.4, DT)
+        if i == 2999:
+            assert told and s["faded"] == 1.0
+    assert not told and s["faded"] == 0.0
+
+
+def test_what_is_no_number_does_not_stay():
+    s = np.zeros(1, RING_STATE)[0]
+    ring_reset(s)
+    listen(s, np.array([np.nan, 0.0, 0.0]), True, 1.0, DT)
+    for _ in range(2000):
+        listen(s, np.zeros(3), True, 1.0, DT)
+    assert s["power"] == 0.0 and s["faded"] == 0.0 and s["phase"] != OUT

@@ -177,9 +177,9 @@ TEXT: dict[int, Text] = {
         "See `gimbal doctor` for rights and load.",
     ),
     Code.FEEDFORWARD_OFF: Text(
-        "A feed-forward is switched off: it pushed the wrong way.",
-        "A sign in the rig's body, friction or cable figures, or a joint's direction.",
-        "Check centre of mass, joint directions and order; disarm and arm to try again.",
+        "A feed-forward is switched off: it pushed the wrong way, or shook the structure.",
+        "A sign in the rig's body, friction or cable figures, a joint's direction, or a softer structure than told.",
+        "Check centre of mass, joint directions and order, and the modes; disarm and arm to try again.",
         "control.feedforward",
     ),
     Code.OPERATOR_STOP: Text("STOP was pressed.", "An operator.", "`gimbal ctl ack`, then `gimbal ctl arm`."),

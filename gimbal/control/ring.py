@@ -18,6 +18,7 @@ from gimbal.kernels.build import kernel
 ABOVE_HZ = 18.0
 SHAKE = 0.045  # rad/s RMS above that: three times what is left of a helicopter's
 ALIGNED = 0.65  # |det J|: nearer to the singularity the picture needs all that is fed forward, and shakes anyway
+LEVEL, LEVEL_S = 0.8, 2.0  # a trial begins only after so long beyond this: a spiral swings through every pose
 SMOOTH_S = 0.1
 TRIAL_S = 0.6
 ENDED = 0.35  # of the mean square at the trial's begin
@@ -31,6 +32,7 @@ RING_STATE = np.dtype(
     [
         ("phase", "i4"),
         ("left_s", "f8"),
+        ("level_s", "f8"),
         ("out_s", "f8"),  # the next time out
         ("low", "f8", 3),
         ("power", "f8"),  # (rad/s)², mean square above ABOVE_HZ
@@ -46,6 +48,7 @@ def ring_reset(s):
     """Trust again: at arming."""
     s["phase"] = TRUSTING
     s["out_s"] = OUT_S
+    s["level_s"] = 0.0
     s["power"] = 0.0
     s["faded"] = 0.0
     for i in range(3):
@@ -70,7 +73,8 @@ def listen(s, rate_err_C, whole, margin, dt_s):
     s["power"] += dt_s / SMOOTH_S * (high2 - s["power"])
     s["left_s"] -= dt_s
     aligned = margin > ALIGNED
-    if s["phase"] == TRUSTING and s["power"] > SHAKE * SHAKE and whole and aligned:
+    s["level_s"] = min(s["level_s"] + dt_s, LEVEL_S) if whole and margin > LEVEL else 0.0
+    if s["phase"] == TRUSTING and s["power"] > SHAKE * SHAKE and s["level_s"] >= LEVEL_S:
         s["phase"], s["left_s"], s["began"] = TRIAL, TRIAL_S, s["power"]
     elif s["phase"] == TRIAL and not aligned:
         s["phase"] = TRUSTING

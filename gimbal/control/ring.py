@@ -84,7 +84,7 @@ def listen(s, rate_err_C, whole, margin, dt_s):
             s["out_s"] = min(2.0 * s["out_s"], LONGEST_S)
         else:
             s["phase"], s["left_s"] = IMMUNE, IMMUNE_S
-    elif s["phase"] >= OUT and s["left_s"] <= 0.0:
+    elif s["left_s"] <= 0.0 and (s["phase"] == IMMUNE or s["phase"] == OUT and s["level_s"] >= LEVEL_S):
         s["phase"] = TRUSTING
     falls = aligned and (s["phase"] == TRIAL or s["phase"] == OUT)
     step = dt_s / FALL_S if falls else -dt_s / RISE_S

@@ -23,7 +23,7 @@ def hear(seconds, shake, hz=27.0, whole=True, margin=1.0):
 
 
 def test_what_rings_by_the_feed_forward_is_out_longer_each_time():
-    faded, told = hear(3.5 * OUT_S, lambda off, t: 0.1 * (1.0 - off))
+    faded, told = hear(3.0 * OUT_S, lambda off, t: 0.1 * (1.0 - off))
     edges = np.flatnonzero(np.diff(told.astype(int))) * DT
     assert edges[0] < LEVEL_S + 1.0 and edges[1] - edges[0] == pytest.approx(OUT_S, abs=0.01)
     assert edges[2] - edges[1] < 2.0 * TRIAL_S  # it rings again, and is found again

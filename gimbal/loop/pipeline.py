@@ -156,10 +156,7 @@ def _finite(v):
 
 @kernel
 def _control(p, s, row, q_NC, rate_C):
-    """Attitude error -> rate -> acceleration demand -> joint torque, before limits, into state["torque"].
-
-    Returns limit bits.
-    """
+    """Attitude error -> rate -> acceleration -> joint torque before limits into state["torque"]; returns limit bits."""
     nav, setpoint, control = row["nav"], row["setpoint"], row["control"]
     dt_s = p["dt_s"]
     gain = authority(s["supervisor"]) * steady(p["supervisor"]["watch"], s["supervisor"]["watch"])
@@ -266,10 +263,8 @@ def step(params, state, sense, inbox, command, row):
     """One tick.
 
     Args:
-        params: (1,) PARAMS, read only.
-        state: (1,) STATE, changed in place.
-        sense, inbox: (1,) SENSE, INBOX: the inputs.
-        command: (1,) COMMAND: the output.
+        params, state: (1,) PARAMS, read only, and STATE, changed in place.
+        sense, inbox, command: (1,) SENSE, INBOX: the inputs; COMMAND: the output.
         row: (1,) TICK: everything, for telemetry and replay; ``timing`` is left alone.
     """
     p, s, r = params[0], state[0], row[0]

@@ -35,6 +35,7 @@ BEFORE_S, HEALED_S = 0.15, 0.4
 SETTLED_S = (
     3.0  # a flight that takes longer to where its cases start begins at that moment of it, on a daemon of its own
 )
+LATER_S = 10.0  # than the twin's, in the calm after its spiral: so long the start takes on a loaded machine
 LEVEL, LEVEL_S = 8.0 * DEG, 8.0  # a board lags behind the mount's swing
 SOUND_S = 30.0  # for the filter to find itself after the case before
 TRIES = 3
@@ -46,6 +47,8 @@ import os, random, sys, time
 os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(90))
 rest, share = random.Random(1), float(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
 end = time.monotonic() + 1.2
 while time.monotonic() < end:
     time.sleep(0.001)
@@ -58,6 +61,7 @@ import sys
 from gimbal.ctl import Client
 from gimbal.telemetry.ring import RingReader
 client, reader = Client(sys.argv[1]), RingReader(sys.argv[2])
+print("ready", flush=True)
 while True:
     client.request({"verb": "status"})
     reader.read_new()
@@ -119,7 +123,8 @@ class Flown:
             self.gimbal.ask("mode", mode="home")
             wait_for("the camera level", self._level, LEVEL_S)
         self.gimbal.ask("mode", mode=self.spec.mode)
-        left_s = self.spec.seconds - BEFORE_S - float(self.gimbal.breaker.flown_s()) if self.timed else 0.0
+        at_s = self.spec.seconds + LATER_S - BEFORE_S
+        left_s = at_s - self.gimbal.breaker.flown_s() if self.timed else 0.0
         if left_s < 0.0:
             raise RuntimeError(f"the start took {-left_s:.1f} s longer than the flight has until the fault")
         time.sleep(max(left_s, 0.3))
@@ -136,13 +141,14 @@ class Flown:
     def host(self, words: list[str]) -> None:
         """What happens to the machine and to the processes around the loop."""
         verb = words[0]
-        if verb == "busy":
-            words = [HOG] if len(words) == 1 else [THIEF, words[1]]
-            for _ in range(os.cpu_count() or 1 if words[0] is HOG else 1):
-                self.start(*words)
-        elif verb == "console":
-            self.start(CONSOLE, str(self.place.folder / f"{self.place.name}.sock"),
-                       instance.segment(self.place.name, "tick"))  # fmt: skip
+        if words == ["busy"]:
+            for _ in range(os.cpu_count() or 1):
+                self.start(HOG)
+        elif verb == "busy":
+            pipe = self.others[-1].stdin
+            assert pipe is not None
+            pipe.write(b"\n")
+            pipe.flush()
         elif verb == "clock":
             self.clock.write_text(words[1])
         elif verb == "hangup":
@@ -154,8 +160,22 @@ class Flown:
             pid = self.recorder() if words[1] == "recorder" else self.others[-1].pid
             os.kill(pid, {"kill": signal.SIGKILL, "halt": signal.SIGSTOP, "go": signal.SIGCONT}[verb])
 
-    def start(self, *words: str) -> None:
-        self.others.append(subprocess.Popen([sys.executable, "-c", *words], env=self.place.environment()))
+    def start(self, *words: str, wait: bool = False) -> None:
+        pipe = subprocess.PIPE if wait else None
+        command = [sys.executable, "-c", *words]
+        self.others.append(subprocess.Popen(command, env=self.place.environment(), stdin=pipe, stdout=pipe))
+        answer = self.others[-1].stdout
+        if answer is not None and answer.readline().strip() != b"ready":
+            raise RuntimeError("what is to stand beside the loop did not start; a hog above it needs the right to FIFO")
+
+    def prepare(self, script: tuple[tuple[float, str], ...]) -> None:
+        """Have what the script needs beside the loop up and waiting."""
+        for command in (command for _, command in script):
+            if command.startswith("host busy "):
+                self.start(THIEF, command.split()[2], wait=True)
+            elif command.startswith("host ") and command.endswith(" console"):
+                socket = str(self.place.folder / f"{self.place.name}.sock")
+                self.start(CONSOLE, socket, instance.segment(self.place.name, "tick"), wait=True)
 
     def recorder(self) -> int:
         (pid,) = [pid for pid in children(self.gimbal.process.pid) if "recorder" in command_of(pid)]
@@ -229,6 +249,7 @@ class Session:
         parts: list[np.ndarray] = []
         truths: list[np.ndarray] = []
         rt_pid = int(flown.gimbal.status()["rt_pid"])
+        flown.prepare(case.script)
         time.sleep(BEFORE_S)
         before = flown.gimbal.status()
         if before["state"] != "armed":
@@ -290,8 +311,8 @@ class Session:
         killed = any(command in GONE for _, command in case.script)
         before = rows[rows["t_ns"] < injected]
         limits = int(np.bitwise_or.reduce(before["health"]["limits"])) if len(before) else 0
-        if "loop_overrun" not in case.codes:
-            limits |= 1 << faults.Code.LOOP_OVERRUN  # a host that stalls is no answer to the fault
+        lost = 1 << faults.Code.LOOP_OVERRUN  # a host that stalls is no answer to the fault, nor hides one
+        limits = limits & ~lost if "loop_overrun" in case.codes else limits | lost
         window = rows[rows["t_ns"] >= injected]
         truth = truth[truth["t_ns"] >= injected]
         driven = truth["driven"].any(axis=1)

@@ -36,7 +36,7 @@ SETTLED_S = (
     3.0  # a flight that takes longer to where its cases start begins at that moment of it, on a daemon of its own
 )
 LATER_S = 10.0  # than the twin's, in the calm after its spiral: so long the start takes on a loaded machine
-LEVEL, LEVEL_S = 8.0 * DEG, 8.0  # a board lags behind the mount's swing
+LEVEL, LEVEL_S = 8.0 * DEG, 20.0  # a board lags behind the mount's swing
 SOUND_S = 30.0  # for the filter to find itself after the case before
 TRIES = 3
 MACHINE_MS = 25.0  # a standstill of the machine from which on devices are silent for as long as the rig bears

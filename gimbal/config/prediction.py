@@ -12,13 +12,19 @@ from gimbal.control.foresight import LATEST, PHASES
 from gimbal.control.foresight import LINE as FORCE_LINE
 from gimbal.control.motion_ahead import LEVELS, LINE, STATES
 from gimbal.frames import AXIS_INDEX
+from gimbal.kernels.filters import lowpass_coefficients, shaping_coefficients
 from gimbal.units import G0
 
 SLOWEST_RAD_S2 = 0.25  # acceleration of the lowest level, doubled from level to level
 MOTION_DAMPING = 0.3
-# foresight of the specific force: how the loops let a torque error into the picture, nearly: nothing under SEEN_HZ[0],
-# falling by 12 dB an octave from [1] to [2]. With less weight further up, forecasts shake the structure
-SEEN_HZ = (0.7, 12.0, 26.0)
+FELT_HZ = 50.0  # two low-passes of the base's acceleration that is foreseen
+FELT_TAP_S = 0.003
+STRETCH_DAMPING = 0.1  # more than the structure's: what is known of its mode is not exact
+NOISE_STEPS = 6.0  # of the encoder: no reading jumps further by noise
+MOST_RAD_S2 = 500.0  # nor a carrier by itself
+# foresight: how the loops let a torque error into the picture, nearly: most at SEEN_HZ[0], falling on both sides, faster
+# from [1] to [2]
+SEEN_HZ, SEEN_Q = (11.0, 22.0, 30.0), 1.2
 TAP_S = 0.001
 LEARNED_S, CHECKED_S, FADED_S = 20.0, 2.0, 0.5
 
@@ -74,6 +80,8 @@ def pack_motion(p: np.void, rig: Rig) -> None:
     p["horizon_s"] = horizon_s(rig) if rig.control.feedforward.prediction else 0.0
     p["ahead"] = expm(A * (p["horizon_s"] + rig.encoder.delay_ms * 1e-3))
     _pack_structure(p, rig, w)
+    p["most"] = MOST_RAD_S2 + NOISE_STEPS * lsb / (dt_s * dt_s)
+    _pack_base_foresight(p["foresight"], rig, lsb)
     p["forget"] = dt_s / 0.3
     p["restart_ns"] = 50_000_000
 
@@ -82,14 +90,30 @@ def _pack_structure(p: np.void, rig: Rig, w: float) -> None:
     """What the spring between motor and stage does to reading and torque, each joint by itself at the zero pose."""
     share = rig.structure.motor_inertia_share
     late = (horizon_s(rig) + rig.encoder.delay_ms * 1e-3) * rig.loop_rate_hz
+    late = max(late - 1.0, 0.0)  # the last torque remembered is that of the tick before
     p["line_ticks"] = min(int(late), LINE - 2)
     p["line_share"] = late - int(late)
-    if share <= 0.0:
-        return
+    # a change of readings is their rate half a tick ago, the gyro's low-pass has its own lag
+    imu_lag_s = math.sqrt(2.0) / (2.0 * math.pi * rig.imu.bandwidth_hz)
+    between_s = rig.encoder.delay_ms * 1e-3 + 0.5 / rig.loop_rate_hz - imu_lag_s
+    p["before_share"] = min(max(between_s * rig.loop_rate_hz, 0.0), 1.0)
+    rate = rig.loop_rate_hz
     for a, inertia in enumerate(joint_inertia(rig)):
-        mode = 2.0 * math.pi * rig.structure.mode_hz[a]
+        p["felt"][a] = lowpass_coefficients(FELT_HZ, rate)
+        if share <= 0.0:
+            continue
+        mode_hz = rig.structure.mode_hz[a]
+        mode = 2.0 * math.pi * mode_hz
         spring = mode * mode * inertia * share * (1.0 - share)
-        p["compliance"][a] = (1.0 - share) / spring
+        # what accelerates the stage by the spring has to accelerate the motor by the spring's stretch too
+        p["felt"][a, 0] = shaping_coefficients(mode_hz, 0.0, FELT_HZ, math.sqrt(0.5), rate)
+        locked_hz = mode_hz * math.sqrt(1.0 - share)  # the rotor's own, its stage held
+        if locked_hz < 0.4 * rate:
+            s2, s1 = 1.0 / (2.0 * math.pi * locked_hz) ** 2, STRETCH_DAMPING / (math.pi * locked_hz)
+            p["stretch"][a, 0] = _section([0.0, 0.0, 1.0 / spring], [s2, s1, 1.0], rate)
+            p["stretch"][a, 1] = _section([-s2, 0.0, 0.0], [s2, s1, 1.0], rate)
+        else:  # too stiff for the loop's rate to follow: it gives at once
+            p["stretch"][a, 0, 0] = 1.0 / spring
         # the motor's inertia turns with the stretch too: the stretch's second derivative by the filter's own model
         weight = share * inertia / spring * (1.0 - share)
         p["bend"][a] = [-weight * w * w, -weight * 2.0 * MOTION_DAMPING * w]
@@ -124,22 +148,40 @@ def _section(over: list[float], under: list[float], rate_hz: float) -> list[floa
 
 
 def pack_foresight(p: np.void, rig: Rig) -> None:
-    """Fill FORESIGHT_PARAMS; a horizon longer than its memory switches it off."""
-    ff, rate = rig.control.feedforward, rig.loop_rate_hz
-    p["slow"] = 1.0 / (0.5 * rate)
-    p["ticks"] = min(max(round(TAP_S * rate), 1), PHASES)
+    """Fill FORESIGHT_PARAMS for the specific force."""
+    ff = rig.control.feedforward
     imu_lag_s = math.sqrt(2.0) / (2.0 * math.pi * rig.imu.bandwidth_hz)
-    lead = (horizon_s(rig) + imu_lag_s) * rate
+    p["turn"] = 0
+    noise = rig.imu.accel_noise_ug_rtHz * 1e-6 * G0 * math.sqrt(0.5 * rig.imu.rate_hz)
+    _pack_learning(p, rig, TAP_S, horizon_s(rig) + imu_lag_s, noise)
+    p["on"] = p["on"] and ff.foresight and ff.prediction and ff.imbalance
+
+
+def _pack_base_foresight(p: np.void, rig: Rig, lsb: float) -> None:
+    """Fill FORESIGHT_PARAMS for the base's acceleration as the joints see it."""
+    ff, rate = rig.control.feedforward, rig.loop_rate_hz
+    felt_lag_s = 2.0 * math.sqrt(2.0) / (2.0 * math.pi * FELT_HZ) + 1.0 / rate + rig.encoder.delay_ms * 1e-3
+    p["turn"] = 1
+    # quantisation, differentiated twice, through the low-pass
+    noise = lsb / math.sqrt(12.0) * (2.0 * math.pi * FELT_HZ) ** 2 * math.sqrt(2.0 * FELT_HZ / rate)
+    _pack_learning(p, rig, FELT_TAP_S, horizon_s(rig) + felt_lag_s, noise)
+    p["on"] = p["on"] and ff.foresight and ff.prediction and ff.inertia
+
+
+def _pack_learning(p: np.void, rig: Rig, tap_s: float, lead_s: float, noise: float) -> None:
+    """What both have in common; a horizon longer than its memory switches foresight off."""
+    rate = rig.loop_rate_hz
+    p["slow"] = 1.0 / (0.5 * rate)
+    p["ticks"] = min(max(round(tap_s * rate), 1), PHASES)
+    lead = lead_s * rate
     p["horizon"] = math.ceil(lead - 1e-9)
     p["less"] = p["horizon"] - lead
-    fits = p["horizon"] < min(FORCE_LINE, LATEST * p["ticks"])
-    p["on"] = ff.foresight and ff.prediction and ff.imbalance and fits
-    low, high, flat = (2.0 * math.pi * f for f in SEEN_HZ)
-    fast = 0.6 * math.pi * rate
+    p["on"] = p["horizon"] < min(FORCE_LINE, LATEST * p["ticks"])
+    peak, high, flat = (2.0 * math.pi * f for f in SEEN_HZ)
     level = (high / flat) ** 2
-    p["weight"][0] = _section([0.0, fast, 0.0], [1.0, low + fast, low * fast], rate)
-    p["weight"][1] = _section([level, 1.4 * flat * level, high * high], [1.0, high, high * high], rate)
-    step_s = 3.0 / rate  # one axis a tick
+    p["weight"][0] = _section([0.0, peak / SEEN_Q, 0.0], [1.0, peak / SEEN_Q, peak * peak], rate)
+    p["weight"][1] = _section([level, 1.4 * flat * level, high * high], [1.0, 1.4 * high, high * high], rate)
+    step_s = 6.0 / rate  # six axes, one a tick
     p["forget"] = math.exp(-step_s / LEARNED_S)
     p["check"] = step_s / CHECKED_S
     p["fade"] = step_s / FADED_S
@@ -148,5 +190,4 @@ def pack_foresight(p: np.void, rig: Rig) -> None:
     seen = np.ones(n)
     for b0, b1, b2, a1, a2 in p["weight"]:
         seen = seen * np.abs((b0 + b1 * z + b2 * z * z) / (1.0 + a1 * z + a2 * z * z)) ** 2
-    noise = rig.imu.accel_noise_ug_rtHz * 1e-6 * G0 * math.sqrt(0.5 * rig.imu.rate_hz)
     p["ridge"] = max((1.0 - p["forget"]) * noise * noise * float(seen.mean()), 1e-9)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from gimbal.control.cogging import COGGING_PARAMS, COGGING_STATE, cogging_torque, learn_cogging
-from gimbal.control.foresight import FORESIGHT_PARAMS, FORESIGHT_STATE, foresee_force
+from gimbal.control.foresight import FORESIGHT_PARAMS, FORESIGHT_STATE, foresee
 from gimbal.control.friction import FRICTION_PARAMS, FRICTION_STATE, friction_torque
 from gimbal.control.joint_kinematics import (
     CHAIN_PARAMS,
@@ -26,7 +26,7 @@ from gimbal.control.sign_check import SIGN_STATE, check_sign, sign_reset
 from gimbal.kernels.build import kernel
 from gimbal.kernels.filters import biquad
 from gimbal.kernels.joints import q_from_joints
-from gimbal.kernels.quat import load3, q_rotate
+from gimbal.kernels.quat import dot3, load3, q_rotate
 
 NOTCHES = 6  # second-order sections per joint
 
@@ -97,11 +97,17 @@ def _joint_motion(p, s, q_BC, vector_C, out):
 @kernel
 def model_chain(p, s, meas, nav, dt_s):
     """The joints' motion when the torque will act, kinematics and mass matrix there."""
-    look_ahead(p["ahead"], s["ahead"], meas, s["camera_rate"], dt_s)
-    place_chain(p["chain"], s["chain"], s["ahead"]["angle"])
-    mass_matrix(p["chain"], s["chain"])
-    q_BC = q_from_joints(p["chain"]["order"], s["ahead"]["angle"])
-    _joint_motion(p, s, q_BC, load3(nav["omega_NC_C_est"]), s["camera_rate"])
+    chain, ahead, order = s["chain"], s["ahead"], p["chain"]["order"]
+    rate_C = load3(nav["omega_NC_C_est"])
+    # by the pose of the tick before: a rate as old as the tick before would pass for motion of the base
+    rate_B = q_rotate(q_from_joints(order, ahead["angle"]), rate_C)
+    for k in range(3):
+        ahead["camera_turn"][order[k]] = dot3(load3(chain["axis_B"][k]), rate_B)
+    ahead["across"] = dot3(load3(chain["axis_B"][0]), load3(chain["axis_B"][2]))
+    _joint_motion(p, s, q_from_joints(order, ahead["angle"]), rate_C, s["camera_rate"])
+    look_ahead(p["ahead"], ahead, order, meas, s["camera_rate"], dt_s)
+    place_chain(p["chain"], chain, ahead["angle"])
+    mass_matrix(p["chain"], chain)
 
 
 @kernel
@@ -154,7 +160,7 @@ def allocate(p, s, demand_C, fast_C, share, rate_sp_C, accel_sp_C, force_C, dt_s
         s["accel"],
         q_rotate(q_BC, rate_sp_C),
         q_rotate(q_BC, alpha_C),
-        q_rotate(q_BC, foresee_force(p["foresight"], s["foresight"], force_C)),
+        q_rotate(q_BC, foresee(p["foresight"], s["foresight"], force_C, force_C)),
         p["with_inertia"],
         p["with_imbalance"],
     )

@@ -1,12 +1,13 @@
-"""The specific force that will be there when the torque acts, learned from what it has been.
+"""What the carrier will do when the torque acts, learned from what it has been doing.
 
-The imbalance's torque is fed forward some milliseconds late: at a rotor's 43 Hz that is as bad as not at all. Each axis
-is foreseen by a linear filter over its last 40 taps, whose weights are learned in flight: least squares with
-forgetting, one conjugate-gradient step for every sample taken in (P. S. Chang, A. N. Willson, IEEE Trans. Signal
-Processing 48(2), 2000, "CG1"). So tones of rotor or engine and vibration of any shape need no configured frequency.
-Learned is on signals filtered by how the loops let a torque error through: the weights are the best where it is seen.
-Specific force is the carrier's doing, not the camera's error: no loop is closed. An axis is believed only while its
-forecasts, checked against what came, are better than the force as measured.
+Torque is fed forward some milliseconds late: at a rotor's 43 Hz that is as bad as not at all. Three signals (the
+specific force's axes, or the base's acceleration as the joints see it) are each foreseen by a linear filter over the
+last 40 taps, whose weights are learned in flight: least squares with forgetting, one conjugate-gradient step for every
+sample taken in (P. S. Chang, A. N. Willson, IEEE Trans. Signal Processing 48(2), 2000, "CG1"). So tones of rotor or
+engine, buffeting and vibration of any shape need no configured frequency. Learned is on signals filtered by how the
+loops let a torque error through: the weights are the best where it is seen. The signals are the carrier's doing, not
+the camera's error: no loop is closed. A forecast is believed only while, checked against what came, it is better than
+what would be fed forward in its place.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ LINE = 128  # ticks of measured force waiting for what comes
 FORESIGHT_PARAMS = np.dtype(
     [
         ("on", "u1"),
-        ("slow", "f8"),  # low-pass of what is left out of learning (gravity, turns), per tick
+        ("turn", "i8"),  # learns in ticks turn, turn + 2, turn + 4 of every six
+        ("slow", "f8"),  # low-pass of what is left out of learning (gravity, turns; a swing), per tick
         ("ticks", "i8"),  # from tap to tap
         ("horizon", "i8"),  # ticks from a forecast to the sample that tells,
         ("less", "f8"),  # less this share of one
         ("weight", "f8", (2, 5)),  # sections: how a torque error is seen
-        ("ridge", "f8"),  # (m/s²)² per training step
+        ("ridge", "f8"),  # mean square of white noise in the taps, per training step
         ("forget", "f8"),  # what is kept of the statistics from one training step to the next
         ("check", "f8"),  # of the errors' mean square, per training step
         ("fade", "f8"),  # share that a forecast gains or loses per training step
@@ -41,18 +43,18 @@ FORESIGHT_PARAMS = np.dtype(
 FORESIGHT_STATE = np.dtype(
     [
         ("tick", "i8"),
-        ("mean", "f8", 3),  # m/s², by camera axis, as all below
+        ("mean", "f8", 3),  # in the signals' units, as all below
         ("at", "i8", (PHASES, 2)),  # where the newest of each phase stands in the two lines that follow,
-        ("taps", "f8", (3, PHASES, 2 * TAPS)),  # force less its mean, newest first; twice, so that all lie in a row
+        ("taps", "f8", (3, PHASES, 2 * TAPS)),  # less the mean, newest first; twice, so that all lie in a row
         ("seen", "f8", (3, PHASES, 2 * SEEN)),  # the same as seen through ``weight``
-        ("sections", "f8", (3, 2, 2)),
-        ("line", "f8", (3, LINE)),  # as seen, by tick
+        ("sections", "f8", (3, 2, 2, 2)),
+        ("line", "f8", (3, 2, LINE)),  # as seen, by tick: the signal, what stands in for its forecast
         ("R", "f8", (3, TAPS, TAPS)),  # correlation of the taps
         ("g", "f8", (3, TAPS)),  # r - R w: what of the outcome's correlation with the taps the weights leave
         ("p", "f8", (3, TAPS)),  # the step's direction
         ("w", "f8", (3, TAPS)),
         ("Rp", "f8", TAPS),  # scratch
-        ("error", "f8", (3, 2)),  # mean square, as seen: of the forecast, of the force as it was
+        ("error", "f8", (3, 2)),  # mean square, as seen: of the forecast, of what stands in for it
         ("steps", "i8", 3),
         ("share", "f8", 3),  # of the forecast in what is fed forward
         ("out", "f8", 3),
@@ -136,10 +138,23 @@ def _check(p, s, c, error, unforeseen):
 
 
 @kernel
-def foresee_force(p, s, force_C):
-    """One tick: take in the specific force (m/s², C), give what to expect when the torque of this tick acts (tuple)."""
-    if not p["on"] or not abs(force_C[0]) + abs(force_C[1]) + abs(force_C[2]) < 1e6:
-        return force_C
+def _seen(p, sections, x):
+    return biquad(p["weight"][1], sections[1], biquad(p["weight"][0], sections[0], x))
+
+
+@kernel
+def foresee(p, s, signal, instead):
+    """One tick: take in three signals, give what to expect of them when the torque of this tick acts.
+
+    Args:
+        signal: as measured now.
+        instead: what is fed forward where a forecast is not believed: the best that is known without it.
+
+    Returns:
+        A tuple in the signals' units.
+    """
+    if not p["on"] or not abs(signal[0]) + abs(signal[1]) + abs(signal[2]) < 1e6:
+        return instead
     n, late, tick = p["ticks"], p["horizon"], s["tick"]
     phase = tick % n
     then = (tick - late) % n
@@ -150,19 +165,21 @@ def foresee_force(p, s, force_C):
     newest, newest_seen, first = at[phase, 0], at[phase, 1], first + at[then, 1]
     for c in range(3):
         if tick == 0:
-            s["mean"][c] = force_C[c]
-        u = force_C[c] - s["mean"][c]
+            s["mean"][c] = signal[c]
+        u = signal[c] - s["mean"][c]
         s["mean"][c] += p["slow"] * u
-        seen = biquad(p["weight"][1], s["sections"][c, 1], biquad(p["weight"][0], s["sections"][c, 0], u))
+        other = u + instead[c] - signal[c]
+        seen = _seen(p, s["sections"][c, 0], u)
         s["taps"][c, phase, newest] = s["taps"][c, phase, newest + TAPS] = u
         s["seen"][c, phase, newest_seen] = s["seen"][c, phase, newest_seen + SEEN] = seen
-        before = s["line"][c, (tick - 1) % LINE]
-        s["line"][c, tick % LINE] = seen
-        if tick % 3 == c and tick > late + n * TAPS:
+        before = s["line"][c, 0, (tick - 1) % LINE]
+        s["line"][c, 0, tick % LINE] = seen
+        s["line"][c, 1, tick % LINE] = _seen(p, s["sections"][c, 1], other)
+        if tick % 6 == 2 * c + p["turn"] and tick > late + n * TAPS:
             outcome = seen + p["less"] * (before - seen)
             error = _step(p, s, c, s["seen"][c, then, first : first + TAPS], outcome)
-            _check(p, s, c, error, outcome - s["line"][c, (tick - late) % LINE])
+            _check(p, s, c, error, outcome - s["line"][c, 1, (tick - late) % LINE])
         forecast = _dot(s["w"][c], s["taps"][c, phase, newest : newest + TAPS])
-        s["out"][c] = force_C[c] + s["share"][c] * (forecast - u)
+        s["out"][c] = instead[c] + s["share"][c] * (forecast - other)
     s["tick"] += 1
     return load3(s["out"])

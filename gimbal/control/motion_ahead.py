@@ -5,13 +5,20 @@ State: joint angle, and rate, acceleration, jerk of the base's motion as this jo
 second-order low-pass of white noise. The camera's own rotation, known from the gyro, is an input and not a state: so
 what is predicted is the base's doing alone, and feeding it forward closes no loop. How fast the gains are follows the
 acceleration that is there: a bench gets slow gains and no quantisation noise, buffeting gets fast ones.
+
+The encoder sits on the motor, and the structure between motor and stage gives by its torque: what it gives by is
+simulated (rotor on a spring) and taken off. What the base's acceleration will be when the torque acts is learned in
+flight too (:mod:`gimbal.control.foresight`), and believed where it is better than the Kalman filter's.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from gimbal.control.foresight import FORESIGHT_PARAMS, FORESIGHT_STATE, foresee
 from gimbal.kernels.build import kernel
+from gimbal.kernels.filters import biquad
+from gimbal.kernels.quat import load3
 
 STATES = 4
 LEVELS = 8
@@ -26,9 +33,13 @@ AHEAD_PARAMS = np.dtype(
         ("power", "f8", LEVELS),  # (rad/s²)²: mean square of the acceleration estimate when the level fits
         ("forget", "f8"),  # of the mean square, per tick
         ("bend", "f8", (3, 2)),  # per joint: share of acceleration and of jerk that its mode adds by itself
-        ("compliance", "f8", 3),  # rad/N m between motor (encoder) and stage
-        ("line_ticks", "i8"),  # torque that acts at a reading is this many ticks old,
+        ("stretch", "f8", (3, 2, 5)),  # sections: motor ahead of its stage, rad, by torque (N m) and by the stage's angle
+        ("felt", "f8", (3, 2, 5)),  # sections: acceleration as torque through the structure has to make it
+        ("most", "f8"),  # rad/s² that a change of readings can mean
+        ("foresight", FORESIGHT_PARAMS),
+        ("line_ticks", "i8"),  # torque that acts at a reading is this many ticks older than the last,
         ("line_share", "f8"),  # and this share of one more
+        ("before_share", "f8"),  # of the tick before in the camera's rate that goes with a change of readings
         ("horizon_s", "f8"),
         ("restart_ns", "i8"),
     ],
@@ -43,6 +54,16 @@ AHEAD_STATE = np.dtype(
         ("ticks", "i8", 3),  # since the last reading
         ("line", "f8", (LINE, 3)),  # N m through the spring between motor and stage, as commanded
         ("head", "i8"),
+        ("stage", "f8", 3),  # rad that a stage has turned about its joint's axis, in N
+        ("spring", "f8", (3, 2, 2)),
+        ("link", "f8", 3),  # rad, reading less stretch, of the tick before
+        ("step", "f8", 3),  # rad a tick, the base's part of its change
+        ("sections", "f8", (3, 2, 2)),
+        ("base", "f8", (2, 3)),  # rad/s²: the base's acceleration as felt now, and as the Kalman filter expects it
+        ("before", "f8", 3),  # camera_rate of the tick before
+        ("camera_turn", "f8", 3),  # rad/s about the joints' axes, of the camera in N,
+        ("across", "f8"),  # and the outer joint's axis along the inner one's
+        ("foresight", FORESIGHT_STATE),
         ("angle", "f8", 3),  # at the torque's moment, by axis index
         ("rate", "f8", 3),  # of the base's motion alone
         ("accel", "f8", 3),
@@ -60,6 +81,7 @@ def _restart(s, a, angle):
     s["power"][a] = 0.0
     s["seen"][a] = 1
     s["ticks"][a] = 0
+    s["link"][a], s["step"][a] = angle, 0.0
 
 
 @kernel
@@ -77,31 +99,47 @@ def _follow_level(p, s, a):
 
 
 @kernel
-def look_ahead(p, s, meas, camera_rate, dt_s):
+def _link(p, s, a, meas, through, turned):
+    """Reading less the stretch; ``turned`` is what the stage has turned about this axis since the tick before."""
+    s["stage"][a] += turned
+    bent = biquad(p["stretch"][a, 0], s["spring"][a, 0], through)
+    return meas["joint_angle_meas"][a] - bent - biquad(p["stretch"][a, 1], s["spring"][a, 1], s["stage"][a])
+
+
+@kernel
+def look_ahead(p, s, order, meas, camera_rate, dt_s):
     """One tick: take in the new readings; fill angle, rate, accel.
 
     Args:
+        order: (3,) axis index of each joint, outer to inner.
         camera_rate: (3,) joint rates that the camera's measured rotation alone makes, rad/s, by axis index.
     """
     F, G = p["F"], p["ahead"]
     new = (s["head"] - p["line_ticks"]) % LINE
     old = (new - 1) % LINE
-    for a in range(3):
-        if not meas["joint_valid"][a]:
+    inner = 0.0
+    for k in range(2, -1, -1):
+        a = order[k]
+        valid = meas["joint_valid"][a] != 0
+        if not valid and not s["seen"][a]:
             continue
-        # the encoder sits on the motor: without the spring's stretch its own torque would look like base motion
         through = s["line"][new, a] + p["line_share"] * (s["line"][old, a] - s["line"][new, a])
-        reading = meas["joint_angle_meas"][a] - p["compliance"][a] * through
+        own = dt_s * (camera_rate[a] + p["before_share"] * (s["before"][a] - camera_rate[a]))
+        s["before"][a] = camera_rate[a]
+        turned = dt_s * s["camera_turn"][a] - (s["across"] * inner if k == 0 else 0.0)
+        reading = _link(p, s, a, meas, through, turned)
         if not s["seen"][a] or meas["joint_age_ns"][a] > p["restart_ns"]:
             _restart(s, a, reading)
         x0, x1, x2, x3 = s["x"][a, 0], s["x"][a, 1], s["x"][a, 2], s["x"][a, 3]
-        y0 = x0 + F[0, 1] * x1 + F[0, 2] * x2 + F[0, 3] * x3 + dt_s * camera_rate[a]
+        y0 = x0 + F[0, 1] * x1 + F[0, 2] * x2 + F[0, 3] * x3 + own
         y1 = x1 + F[1, 2] * x2 + F[1, 3] * x3
         y2 = F[2, 2] * x2 + F[2, 3] * x3
         y3 = F[3, 2] * x2 + F[3, 3] * x3
-        if meas["joint_new"][a]:
+        link = y0
+        if valid and meas["joint_new"][a]:
             r = reading - y0
             r -= TWO_PI * np.floor(r / TWO_PI + 0.5)  # the shorter way round
+            link = y0 + r
             K = p["gain"][s["level"][a]]
             per = 1.0 / (s["ticks"][a] + 1)  # gains of one reading a tick; with fewer they would swing up
             y0 += K[0] * r
@@ -117,7 +155,17 @@ def look_ahead(p, s, meas, camera_rate, dt_s):
         s["rate"][a] = y1 + G[1, 2] * y2 + G[1, 3] * y3
         accel = G[2, 2] * y2 + G[2, 3] * y3
         jerk = G[3, 2] * y2 + G[3, 3] * y3
-        s["accel"][a] = accel + p["bend"][a, 0] * accel + p["bend"][a, 1] * jerk
+        s["base"][1, a] = accel + p["bend"][a, 0] * accel + p["bend"][a, 1] * jerk
+        inner = link - s["link"][a]
+        inner -= TWO_PI * np.floor(inner / TWO_PI + 0.5)
+        step = inner - own
+        raw = min(max((step - s["step"][a]) / (dt_s * dt_s), -p["most"]), p["most"])
+        x = biquad(p["felt"][a, 0], s["sections"][a, 0], raw)
+        s["base"][0, a] = biquad(p["felt"][a, 1], s["sections"][a, 1], x)
+        s["link"][a], s["step"][a] = link, step
+    ahead = foresee(p["foresight"], s["foresight"], load3(s["base"][0]), load3(s["base"][1]))
+    for a in range(3):
+        s["accel"][a] = ahead[a]
 
 
 @kernel

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from gimbal.config.prediction import pack_foresight, pack_motion
+from gimbal.config.prediction import pack_foresight, pack_motion, pack_shake
 from gimbal.config.schema import Fast, Rig, Shaping
 from gimbal.control.allocation import NOTCHES
 from gimbal.control.disturbance import LINE
@@ -118,6 +118,7 @@ def pack_allocation(p: np.void, rig: Rig, order: np.ndarray) -> None:
     g["slow"] = 1.0 / rate / 1.0
     g["on"] = ff.cogging
     pack_motion(p["ahead"], rig)
+    pack_shake(p["shake"], rig)
     pack_foresight(p["foresight"], rig)
     p["singularity_cos"] = rig.limits.singularity_cos
     p["faded_cos"] = 0.4 * rig.limits.singularity_cos

@@ -80,8 +80,6 @@ def pack_motion(p: np.void, rig: Rig) -> None:
     p["horizon_s"] = horizon_s(rig) if rig.control.feedforward.prediction else 0.0
     p["ahead"] = expm(A * (p["horizon_s"] + rig.encoder.delay_ms * 1e-3))
     _pack_structure(p, rig, w)
-    p["most"] = MOST_RAD_S2 + NOISE_STEPS * lsb / (dt_s * dt_s)
-    _pack_base_foresight(p["foresight"], rig, lsb)
     p["forget"] = dt_s / 0.3
     p["restart_ns"] = 50_000_000
 
@@ -93,20 +91,13 @@ def _pack_structure(p: np.void, rig: Rig, w: float) -> None:
     late = max(late - 1.0, 0.0)  # the last torque remembered is that of the tick before
     p["line_ticks"] = min(int(late), LINE - 2)
     p["line_share"] = late - int(late)
-    # a change of readings is their rate half a tick ago, the gyro's low-pass has its own lag
-    imu_lag_s = math.sqrt(2.0) / (2.0 * math.pi * rig.imu.bandwidth_hz)
-    between_s = rig.encoder.delay_ms * 1e-3 + 0.5 / rig.loop_rate_hz - imu_lag_s
-    p["before_share"] = min(max(between_s * rig.loop_rate_hz, 0.0), 1.0)
     rate = rig.loop_rate_hz
     for a, inertia in enumerate(joint_inertia(rig)):
-        p["felt"][a] = lowpass_coefficients(FELT_HZ, rate)
         if share <= 0.0:
             continue
         mode_hz = rig.structure.mode_hz[a]
         mode = 2.0 * math.pi * mode_hz
         spring = mode * mode * inertia * share * (1.0 - share)
-        # what accelerates the stage by the spring has to accelerate the motor by the spring's stretch too
-        p["felt"][a, 0] = shaping_coefficients(mode_hz, 0.0, FELT_HZ, math.sqrt(0.5), rate)
         locked_hz = mode_hz * math.sqrt(1.0 - share)  # the rotor's own, its stage held
         if locked_hz < 0.4 * rate:
             s2, s1 = 1.0 / (2.0 * math.pi * locked_hz) ** 2, STRETCH_DAMPING / (math.pi * locked_hz)
@@ -157,15 +148,28 @@ def pack_foresight(p: np.void, rig: Rig) -> None:
     p["on"] = p["on"] and ff.foresight and ff.prediction and ff.imbalance
 
 
-def _pack_base_foresight(p: np.void, rig: Rig, lsb: float) -> None:
-    """Fill FORESIGHT_PARAMS for the base's acceleration as the joints see it."""
-    ff, rate = rig.control.feedforward, rig.loop_rate_hz
-    felt_lag_s = 2.0 * math.sqrt(2.0) / (2.0 * math.pi * FELT_HZ) + 1.0 / rate + rig.encoder.delay_ms * 1e-3
-    p["turn"] = 1
-    # quantisation, differentiated twice, through the low-pass
+def pack_shake(p: np.void, rig: Rig) -> None:
+    """Fill SHAKE_PARAMS."""
+    ff, rate, dt_s = rig.control.feedforward, rig.loop_rate_hz, 1.0 / rig.loop_rate_hz
+    lsb = 2.0 * math.pi / 2**rig.encoder.bits
+    p["most"] = MOST_RAD_S2 + NOISE_STEPS * lsb / (dt_s * dt_s)
+    p["felt"] = lowpass_coefficients(FELT_HZ, rate)
+    if rig.structure.motor_inertia_share > 0.0:
+        # what accelerates a stage by its spring has to accelerate the motor by the spring's stretch too. In base axes
+        # there is one mode for all joints: of the two lowest the mean, since the outer ones are those that are moved
+        mode_hz = float(np.mean(sorted(rig.structure.mode_hz)[:2]))
+        p["felt"][1] = shaping_coefficients(mode_hz, 0.0, FELT_HZ, math.sqrt(0.5), rate)
+    # a change of readings is their rate half a tick ago; the gyro's low-pass has its own lag
+    imu_lag_s = math.sqrt(2.0) / (2.0 * math.pi * rig.imu.bandwidth_hz)
+    between_s = rig.encoder.delay_ms * 1e-3 + 0.5 * dt_s - imu_lag_s
+    p["before_share"] = min(max(between_s * rate, 0.0), 1.0)
+    learning = p["foresight"]
+    learning["turn"] = 1
+    # quantisation, differentiated twice, through the low-passes
     noise = lsb / math.sqrt(12.0) * (2.0 * math.pi * FELT_HZ) ** 2 * math.sqrt(2.0 * FELT_HZ / rate)
-    _pack_learning(p, rig, FELT_TAP_S, horizon_s(rig) + felt_lag_s, noise)
-    p["on"] = p["on"] and ff.foresight and ff.prediction and ff.inertia
+    felt_lag_s = 2.0 * math.sqrt(2.0) / (2.0 * math.pi * FELT_HZ) + dt_s + rig.encoder.delay_ms * 1e-3
+    _pack_learning(learning, rig, FELT_TAP_S, horizon_s(rig) + felt_lag_s, noise)
+    learning["on"] = learning["on"] and ff.foresight and ff.prediction and ff.inertia
 
 
 def _pack_learning(p: np.void, rig: Rig, tap_s: float, lead_s: float, noise: float) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gimbal.control.base_shake import SHAKE_PARAMS, SHAKE_STATE, shake, turning
 from gimbal.control.cogging import COGGING_PARAMS, COGGING_STATE, cogging_torque, learn_cogging
 from gimbal.control.foresight import FORESIGHT_PARAMS, FORESIGHT_STATE, foresee
 from gimbal.control.friction import FRICTION_PARAMS, FRICTION_STATE, friction_torque
@@ -26,7 +27,7 @@ from gimbal.control.sign_check import SIGN_STATE, check_sign, sign_reset
 from gimbal.kernels.build import kernel
 from gimbal.kernels.filters import biquad
 from gimbal.kernels.joints import q_from_joints
-from gimbal.kernels.quat import dot3, load3, q_rotate
+from gimbal.kernels.quat import add3, dot3, load3, q_rotate, scale3
 
 NOTCHES = 6  # second-order sections per joint
 
@@ -36,6 +37,7 @@ ALLOCATION_PARAMS = np.dtype(
         ("friction", FRICTION_PARAMS),
         ("cogging", COGGING_PARAMS),
         ("ahead", AHEAD_PARAMS),
+        ("shake", SHAKE_PARAMS),
         ("foresight", FORESIGHT_PARAMS),
         ("sections", "f8", (3, NOTCHES, 5)),  # per joint, by axis index
         ("fast_sections", "f8", (3, NOTCHES, 5)),
@@ -56,6 +58,7 @@ ALLOCATION_STATE = np.dtype(
         ("friction", FRICTION_STATE),
         ("cogging", COGGING_STATE),
         ("ahead", AHEAD_STATE),
+        ("shake", SHAKE_STATE),
         ("foresight", FORESIGHT_STATE),
         ("sections", "f8", (3, NOTCHES, 2)),
         ("fast_sections", "f8", (3, NOTCHES, 2)),
@@ -106,6 +109,8 @@ def model_chain(p, s, meas, nav, dt_s):
     ahead["across"] = dot3(load3(chain["axis_B"][0]), load3(chain["axis_B"][2]))
     _joint_motion(p, s, q_from_joints(order, ahead["angle"]), rate_C, s["camera_rate"])
     look_ahead(p["ahead"], ahead, order, meas, s["camera_rate"], dt_s)
+    if ahead["seen"].all():
+        shake(p["shake"], s["shake"], order, ahead["link"], ahead["step"], rate_C, ahead["rate"], ahead["accel"], dt_s)
     place_chain(p["chain"], chain, ahead["angle"])
     mass_matrix(p["chain"], chain)
 
@@ -152,7 +157,11 @@ def allocate(p, s, demand_C, fast_C, share, rate_sp_C, accel_sp_C, force_C, dt_s
     near = min(max((chain["margin"] - p["faded_cos"]) / max(room, 1e-3), 0.0), 1.0) * (1.0 - s["faded"])
     for a in range(3):
         s["rate"][a] += ahead["rate"][a]
-        s["accel"][a] += near * ahead["accel"][a]
+    a0, a1, a2 = load3(chain["axis_B"][0]), load3(chain["axis_B"][1]), load3(chain["axis_B"][2])
+    own = turning(a0, a1, a2, s["rate"][order[0]], s["rate"][order[1]], s["rate"][order[2]])
+    joint_motion(chain, scale3(add3(load3(s["shake"]["alpha_B"]), own), -near), p["floor_cos"], s["joint_accel"])
+    for k in range(3):
+        s["accel"][order[k]] += s["joint_accel"][k]
     chain_torque(
         p["chain"],
         chain,

@@ -7,18 +7,15 @@ what is predicted is the base's doing alone, and feeding it forward closes no lo
 acceleration that is there: a bench gets slow gains and no quantisation noise, buffeting gets fast ones.
 
 The encoder sits on the motor, and the structure between motor and stage gives by its torque: what it gives by is
-simulated (rotor on a spring) and taken off. What the base's acceleration will be when the torque acts is learned in
-flight too (:mod:`gimbal.control.foresight`), and believed where it is better than the Kalman filter's.
+simulated (rotor on a spring) and taken off.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from gimbal.control.foresight import FORESIGHT_PARAMS, FORESIGHT_STATE, foresee
 from gimbal.kernels.build import kernel
 from gimbal.kernels.filters import biquad
-from gimbal.kernels.quat import load3
 
 STATES = 4
 LEVELS = 8
@@ -33,10 +30,11 @@ AHEAD_PARAMS = np.dtype(
         ("power", "f8", LEVELS),  # (rad/s²)²: mean square of the acceleration estimate when the level fits
         ("forget", "f8"),  # of the mean square, per tick
         ("bend", "f8", (3, 2)),  # per joint: share of acceleration and of jerk that its mode adds by itself
-        ("stretch", "f8", (3, 2, 5)),  # sections: motor ahead of its stage, rad, by torque (N m) and by the stage's angle
-        ("felt", "f8", (3, 2, 5)),  # sections: acceleration as torque through the structure has to make it
-        ("most", "f8"),  # rad/s² that a change of readings can mean
-        ("foresight", FORESIGHT_PARAMS),
+        (
+            "stretch",
+            "f8",
+            (3, 2, 5),
+        ),  # sections: motor ahead of its stage, rad, by torque (N m) and by the stage's angle
         ("line_ticks", "i8"),  # torque that acts at a reading is this many ticks older than the last,
         ("line_share", "f8"),  # and this share of one more
         ("before_share", "f8"),  # of the tick before in the camera's rate that goes with a change of readings
@@ -57,13 +55,10 @@ AHEAD_STATE = np.dtype(
         ("stage", "f8", 3),  # rad that a stage has turned about its joint's axis, in N
         ("spring", "f8", (3, 2, 2)),
         ("link", "f8", 3),  # rad, reading less stretch, of the tick before
-        ("step", "f8", 3),  # rad a tick, the base's part of its change
-        ("sections", "f8", (3, 2, 2)),
-        ("base", "f8", (2, 3)),  # rad/s²: the base's acceleration as felt now, and as the Kalman filter expects it
+        ("step", "f8", 3),  # rad, its change since
         ("before", "f8", 3),  # camera_rate of the tick before
         ("camera_turn", "f8", 3),  # rad/s about the joints' axes, of the camera in N,
         ("across", "f8"),  # and the outer joint's axis along the inner one's
-        ("foresight", FORESIGHT_STATE),
         ("angle", "f8", 3),  # at the torque's moment, by axis index
         ("rate", "f8", 3),  # of the base's motion alone
         ("accel", "f8", 3),
@@ -81,7 +76,7 @@ def _restart(s, a, angle):
     s["power"][a] = 0.0
     s["seen"][a] = 1
     s["ticks"][a] = 0
-    s["link"][a], s["step"][a] = angle, 0.0
+    s["link"][a] = angle
 
 
 @kernel
@@ -155,17 +150,10 @@ def look_ahead(p, s, order, meas, camera_rate, dt_s):
         s["rate"][a] = y1 + G[1, 2] * y2 + G[1, 3] * y3
         accel = G[2, 2] * y2 + G[2, 3] * y3
         jerk = G[3, 2] * y2 + G[3, 3] * y3
-        s["base"][1, a] = accel + p["bend"][a, 0] * accel + p["bend"][a, 1] * jerk
+        s["accel"][a] = accel + p["bend"][a, 0] * accel + p["bend"][a, 1] * jerk
         inner = link - s["link"][a]
         inner -= TWO_PI * np.floor(inner / TWO_PI + 0.5)
-        step = inner - own
-        raw = min(max((step - s["step"][a]) / (dt_s * dt_s), -p["most"]), p["most"])
-        x = biquad(p["felt"][a, 0], s["sections"][a, 0], raw)
-        s["base"][0, a] = biquad(p["felt"][a, 1], s["sections"][a, 1], x)
-        s["link"][a], s["step"][a] = link, step
-    ahead = foresee(p["foresight"], s["foresight"], load3(s["base"][0]), load3(s["base"][1]))
-    for a in range(3):
-        s["accel"][a] = ahead[a]
+        s["link"][a], s["step"][a] = link, inner
 
 
 @kernel

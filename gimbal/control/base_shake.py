@@ -1,0 +1,90 @@
+"""The base's angular acceleration at the moment the torque acts, in base axes.
+
+The base turns by what the camera turns (gyro) less what the joints do (encoders, the structure's stretch taken off).
+Differentiated and low-passed it is foreseen by filters learned in flight (:mod:`gimbal.control.foresight`), and
+believed where that is better than the joints' Kalman filters. In base axes buffeting keeps its spectrum at every pose,
+and the joints' share in it, which grows with 1/cos of the middle one, is kinematics at the pose that will be.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gimbal.control.foresight import FORESIGHT_PARAMS, FORESIGHT_STATE, foresee
+from gimbal.kernels.build import kernel
+from gimbal.kernels.filters import biquad
+from gimbal.kernels.quat import add3, cross3, load3, q_axis, q_mul, q_rotate, scale3, store3, sub3
+
+SHAKE_PARAMS = np.dtype(
+    [
+        ("foresight", FORESIGHT_PARAMS),
+        ("felt", "f8", (2, 5)),  # sections: low-pass; acceleration as torque through the structure has to make it
+        ("most", "f8"),  # rad/s² that a change of readings can mean
+        ("before_share", "f8"),  # of the tick before in the camera's rate that goes with a change of readings
+    ],
+    align=True,
+)
+SHAKE_STATE = np.dtype(
+    [
+        ("seen", "u1"),
+        ("axes", "f8", (3, 3)),  # the joints' axes now, by place, in B as all below
+        ("camera_rate", "f8", 3),  # rad/s, of the tick before
+        ("rate", "f8", 3),  # rad/s, the base's
+        ("sections", "f8", (3, 2, 2)),
+        ("now", "f8", 3),  # rad/s²: the base's acceleration as felt,
+        ("instead", "f8", 3),  # and as the Kalman filters expect it
+        ("foresight", FORESIGHT_STATE),
+        ("alpha_B", "f8", 3),  # rad/s², when the torque acts
+    ],
+    align=True,
+)
+
+
+@kernel
+def turning(a0, a1, a2, r0, r1, r2):
+    """Angular acceleration that joint rates r alone make by turning each other's axes (tuples), outer to inner."""
+    u = scale3(a0, r0)
+    v = scale3(a1, r1)
+    return add3(cross3(u, v), cross3(add3(u, v), scale3(a2, r2)))
+
+
+@kernel
+def _axes(s, order, link):
+    """Joint axes in B at the angles ``link`` (by axis index) into ``axes``; returns q_BC."""
+    q = (1.0, 0.0, 0.0, 0.0)
+    for k in range(3):
+        a = order[k]
+        store3(s["axes"][k], q_rotate(q, (1.0 if a == 0 else 0.0, 1.0 if a == 1 else 0.0, 1.0 if a == 2 else 0.0)))
+        q = q_mul(q, q_axis(a, link[a]))
+    return q
+
+
+@kernel
+def shake(p, s, order, link, step, rate_C, kalman_rate, kalman_accel, dt_s):
+    """One tick: fill ``alpha_B``.
+
+    Args:
+        order: (3,) axis index of each joint, outer to inner.
+        link, step: (3,) joint angles on the stages' side and their change since the tick before, rad, by axis index.
+        rate_C: the camera's rate by the gyro, rad/s (tuple).
+        kalman_rate, kalman_accel: (3,) of the base's motion as the joints see it, by axis index.
+    """
+    q_BC = _axes(s, order, link)
+    a0, a1, a2 = load3(s["axes"][0]), load3(s["axes"][1]), load3(s["axes"][2])
+    i, j, k = order[0], order[1], order[2]
+    share = p["before_share"]
+    mean_C = add3(scale3(rate_C, 1.0 - share), scale3(load3(s["camera_rate"]), share))
+    store3(s["camera_rate"], rate_C)
+    joints = add3(add3(scale3(a0, step[i]), scale3(a1, step[j])), scale3(a2, step[k]))
+    rate = sub3(q_rotate(q_BC, mean_C), scale3(joints, 1.0 / dt_s))
+    for c in range(3):
+        raw = (rate[c] - s["rate"][c]) / dt_s if s["seen"] else 0.0
+        raw = min(max(raw, -p["most"]), p["most"])
+        x = biquad(p["felt"][0], s["sections"][c, 0], raw)
+        s["now"][c] = biquad(p["felt"][1], s["sections"][c, 1], x)
+    store3(s["rate"], rate)
+    s["seen"] = 1
+    own = turning(a0, a1, a2, kalman_rate[i], kalman_rate[j], kalman_rate[k])
+    joints = add3(add3(scale3(a0, kalman_accel[i]), scale3(a1, kalman_accel[j])), scale3(a2, kalman_accel[k]))
+    store3(s["instead"], scale3(add3(joints, own), -1.0))
+    store3(s["alpha_B"], foresee(p["foresight"], s["foresight"], load3(s["now"]), load3(s["instead"])))

@@ -43,7 +43,6 @@ ALLOCATION_PARAMS = np.dtype(
         ("fast_sections", "f8", (3, NOTCHES, 5)),
         ("with_fast", "u1"),
         ("singularity_cos", "f8"),  # |det J| under which it is reported,
-        ("faded_cos", "f8"),  # under which nothing is fed forward of the base's acceleration,
         ("floor_cos", "f8"),  # and under which the outer joint is asked for no more
         ("most", "f8"),  # N m into the shaping: its slow sections would remember what no motor makes
         ("with_inertia", "u1"),
@@ -64,6 +63,7 @@ ALLOCATION_STATE = np.dtype(
         ("fast_sections", "f8", (3, NOTCHES, 2)),
         ("fast", "f8", 3),  # N m, by axis index, the fast loops' feedback
         ("joint_accel", "f8", 3),  # by place, scratch
+        ("doubted", "u1"),  # what is foreseen of the base's acceleration
         ("faded", "f8"),  # share of the base's acceleration and of friction that isn't fed forward: it rings
         ("camera_rate", "f8", 3),  # joint rates that the camera's measured rotation makes, by axis index
         ("rate", "f8", 3),  # joint rates and accelerations when the torque acts, by axis index
@@ -110,7 +110,7 @@ def model_chain(p, s, meas, nav, dt_s):
     _joint_motion(p, s, q_from_joints(order, ahead["angle"]), rate_C, s["camera_rate"])
     look_ahead(p["ahead"], ahead, order, meas, s["camera_rate"], dt_s)
     if ahead["seen"].all():
-        shake(p["shake"], s["shake"], order, ahead["link"], ahead["step"], rate_C, ahead["rate"], ahead["accel"], dt_s)
+        shake(p["shake"], s["shake"], order, ahead, rate_C, s["doubted"], dt_s)
     place_chain(p["chain"], chain, ahead["angle"])
     mass_matrix(p["chain"], chain)
 
@@ -152,14 +152,12 @@ def allocate(p, s, demand_C, fast_C, share, rate_sp_C, accel_sp_C, force_C, dt_s
     _joint_motion(p, s, q_BC, rate_sp_C, s["rate"])
     alpha_C = accel_sp_C if p["with_los"] else (0.0, 0.0, 0.0)
     _joint_motion(p, s, q_BC, alpha_C, s["accel"])
-    # near the singularity what the base's motion asks of the joints grows past every torque, and the noise in it too
-    room = p["singularity_cos"] - p["faded_cos"]
-    near = min(max((chain["margin"] - p["faded_cos"]) / max(room, 1e-3), 0.0), 1.0) * (1.0 - s["faded"])
     for a in range(3):
         s["rate"][a] += ahead["rate"][a]
     a0, a1, a2 = load3(chain["axis_B"][0]), load3(chain["axis_B"][1]), load3(chain["axis_B"][2])
     own = turning(a0, a1, a2, s["rate"][order[0]], s["rate"][order[1]], s["rate"][order[2]])
-    joint_motion(chain, scale3(add3(load3(s["shake"]["alpha_B"]), own), -near), p["floor_cos"], s["joint_accel"])
+    base_B = scale3(add3(load3(s["shake"]["alpha_B"]), own), s["faded"] - 1.0)
+    joint_motion(chain, base_B, p["floor_cos"], s["joint_accel"])
     for k in range(3):
         s["accel"][order[k]] += s["joint_accel"][k]
     chain_torque(

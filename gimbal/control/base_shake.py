@@ -2,7 +2,7 @@
 
 The base turns by what the camera turns (gyro) less what the joints do (encoders, the structure's stretch taken off).
 Differentiated and low-passed it is foreseen by filters learned in flight (:mod:`gimbal.control.foresight`), and
-believed where that is better than the joints' Kalman filters. In base axes buffeting keeps its spectrum at every pose,
+believed where that is better than the joints' Kalman filters (:mod:`gimbal.control.motion_ahead`). In base axes buffeting keeps its spectrum at every pose,
 and the joints' share in it, which grows with 1/cos of the middle one, is kinematics at the pose that will be.
 """
 
@@ -60,15 +60,15 @@ def _axes(s, order, link):
 
 
 @kernel
-def shake(p, s, order, link, step, rate_C, kalman_rate, kalman_accel, dt_s):
+def shake(p, s, order, ahead, rate_C, doubted, dt_s):
     """One tick: fill ``alpha_B``.
 
     Args:
         order: (3,) axis index of each joint, outer to inner.
-        link, step: (3,) joint angles on the stages' side and their change since the tick before, rad, by axis index.
-        rate_C: the camera's rate by the gyro, rad/s (tuple).
-        kalman_rate, kalman_accel: (3,) of the base's motion as the joints see it, by axis index.
+        ahead: AHEAD_STATE of this tick. rate_C: the camera's rate by the gyro, rad/s (tuple).
+        doubted: the structure rings by what is fed forward: the Kalman filters alone, which are too slow for that.
     """
+    link, step, kalman_rate, kalman_accel = ahead["link"], ahead["step"], ahead["rate"], ahead["accel"]
     q_BC = _axes(s, order, link)
     a0, a1, a2 = load3(s["axes"][0]), load3(s["axes"][1]), load3(s["axes"][2])
     i, j, k = order[0], order[1], order[2]
@@ -87,4 +87,5 @@ def shake(p, s, order, link, step, rate_C, kalman_rate, kalman_accel, dt_s):
     own = turning(a0, a1, a2, kalman_rate[i], kalman_rate[j], kalman_rate[k])
     joints = add3(add3(scale3(a0, kalman_accel[i]), scale3(a1, kalman_accel[j])), scale3(a2, kalman_accel[k]))
     store3(s["instead"], scale3(add3(joints, own), -1.0))
-    store3(s["alpha_B"], foresee(p["foresight"], s["foresight"], load3(s["now"]), load3(s["instead"])))
+    foreseen = foresee(p["foresight"], s["foresight"], load3(s["now"]), load3(s["instead"]))
+    store3(s["alpha_B"], load3(s["instead"]) if doubted else foreseen)

@@ -34,7 +34,7 @@ AHEAD_PARAMS = np.dtype(
             "stretch",
             "f8",
             (3, 2, 5),
-        ),  # sections: motor ahead of its stage, rad, by torque (N m) and by the stage's angle
+        ),  # sections: stretch, rad, by torque (N m) and by the stage's angle
         ("line_ticks", "i8"),  # torque that acts at a reading is this many ticks older than the last,
         ("line_share", "f8"),  # and this share of one more
         ("before_share", "f8"),  # of the tick before in the camera's rate that goes with a change of readings

@@ -37,6 +37,7 @@ RING_STATE = np.dtype(
         ("low", "f8", 3),
         ("power", "f8"),  # (rad/s)², mean square above ABOVE_HZ
         ("began", "f8"),
+        ("doubted", "u1"),  # what is foreseen of the base's motion, at any pose
         ("faded", "f8"),  # 0: all is fed forward, 1: nothing of the base's motion
     ],
     align=True,
@@ -51,6 +52,7 @@ def ring_reset(s):
     s["level_s"] = 0.0
     s["power"] = 0.0
     s["faded"] = 0.0
+    s["doubted"] = 0
     for i in range(3):
         s["low"][i] = 0.0
 
@@ -86,7 +88,8 @@ def listen(s, rate_err_C, whole, margin, dt_s):
             s["phase"], s["left_s"] = IMMUNE, IMMUNE_S
     elif s["left_s"] <= 0.0 and (s["phase"] == IMMUNE or s["phase"] == OUT and s["level_s"] >= LEVEL_S):
         s["phase"] = TRUSTING
-    falls = aligned and (s["phase"] == TRIAL or s["phase"] == OUT)
+    s["doubted"] = s["phase"] == TRIAL or s["phase"] == OUT
+    falls = aligned and s["doubted"]
     step = dt_s / FALL_S if falls else -dt_s / RISE_S
     s["faded"] = min(max(s["faded"] + step, 0.0), 1.0)
     return s["phase"] == OUT and aligned

@@ -172,7 +172,7 @@ def _control(p, s, row, q_NC, rate_C):
     limits, lost_ns = s["limits"], s["supervisor"]["watch"]["lost_ns"]
     handover(p["handover"], s["handover"], limits, lost_ns, control["attitude_err_C"], rate_err_C, margin, dt_s)
     rings = listen(s["ring"], rate_err_C, gain >= 1.0, margin, dt_s)
-    allocation["faded"] = s["ring"]["faded"]
+    allocation["faded"], allocation["doubted"] = s["ring"]["faded"], s["ring"]["doubted"]
     share = s["handover"]["share"]
     control["fast_share"] = share
     rate_pid(p["pid"], s["pid"], rate_C, control, share, gain, dt_s, s["demand_C"], s["fast_C"])

@@ -2,8 +2,9 @@
 
 The base turns by what the camera turns (gyro) less what the joints do (encoders, the structure's stretch taken off).
 Differentiated and low-passed it is foreseen by filters learned in flight (:mod:`gimbal.control.foresight`), and
-believed where that is better than the joints' Kalman filters (:mod:`gimbal.control.motion_ahead`). In base axes buffeting keeps its spectrum at every pose,
-and the joints' share in it, which grows with 1/cos of the middle one, is kinematics at the pose that will be.
+believed where that is better than the joints' Kalman filters (:mod:`gimbal.control.motion_ahead`). In base axes
+buffeting keeps its spectrum at every pose, and the joints' share in it, which grows with 1/cos of the middle one, is
+kinematics at the pose that will be.
 """
 
 from __future__ import annotations

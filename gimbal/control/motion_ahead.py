@@ -58,7 +58,7 @@ AHEAD_STATE = np.dtype(
         ("step", "f8", 3),  # rad, its change since
         ("before", "f8", 3),  # camera_rate of the tick before
         ("camera_turn", "f8", 3),  # rad/s about the joints' axes, of the camera in N,
-        ("across", "f8"),  # and the outer joint's axis along the inner one's
+        ("across", "f8"),  # and of the outer joint's axis what lies along the inner one's
         ("angle", "f8", 3),  # at the torque's moment, by axis index
         ("rate", "f8", 3),  # of the base's motion alone
         ("accel", "f8", 3),
@@ -112,7 +112,6 @@ def look_ahead(p, s, order, meas, camera_rate, dt_s):
     F, G = p["F"], p["ahead"]
     new = (s["head"] - p["line_ticks"]) % LINE
     old = (new - 1) % LINE
-    inner = 0.0
     for k in range(2, -1, -1):
         a = order[k]
         valid = meas["joint_valid"][a] != 0
@@ -121,7 +120,7 @@ def look_ahead(p, s, order, meas, camera_rate, dt_s):
         through = s["line"][new, a] + p["line_share"] * (s["line"][old, a] - s["line"][new, a])
         own = dt_s * (camera_rate[a] + p["before_share"] * (s["before"][a] - camera_rate[a]))
         s["before"][a] = camera_rate[a]
-        turned = dt_s * s["camera_turn"][a] - (s["across"] * inner if k == 0 else 0.0)
+        turned = dt_s * s["camera_turn"][a] - (s["across"] * s["step"][order[2]] if k == 0 else 0.0)
         reading = _link(p, s, a, meas, through, turned)
         if not s["seen"][a] or meas["joint_age_ns"][a] > p["restart_ns"]:
             _restart(s, a, reading)
@@ -151,9 +150,8 @@ def look_ahead(p, s, order, meas, camera_rate, dt_s):
         accel = G[2, 2] * y2 + G[2, 3] * y3
         jerk = G[3, 2] * y2 + G[3, 3] * y3
         s["accel"][a] = accel + p["bend"][a, 0] * accel + p["bend"][a, 1] * jerk
-        inner = link - s["link"][a]
-        inner -= TWO_PI * np.floor(inner / TWO_PI + 0.5)
-        s["link"][a], s["step"][a] = link, inner
+        step = link - s["link"][a]
+        s["link"][a], s["step"][a] = link, step - TWO_PI * np.floor(step / TWO_PI + 0.5)
 
 
 @kernel

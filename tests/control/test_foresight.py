@@ -10,7 +10,7 @@ from scipy.signal import sosfilt
 
 from gimbal.config.load import load_rig
 from gimbal.config.pack import pack_params
-from gimbal.control.foresight import FORESIGHT_STATE, foresee_force
+from gimbal.control.foresight import FORESIGHT_STATE, foresee
 from gimbal.kernels.build import kernel
 from gimbal.worth import without
 
@@ -21,7 +21,8 @@ SECONDS = 24.0
 @kernel
 def fly(p, s, force, out):
     for i in range(force.shape[0]):
-        f = foresee_force(p, s, (force[i, 0], force[i, 1], force[i, 2]))
+        here = (force[i, 0], force[i, 1], force[i, 2])
+        f = foresee(p, s, here, here)
         for k in range(3):
             out[i, k] = f[k]
 

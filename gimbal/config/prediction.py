@@ -19,7 +19,7 @@ SLOWEST_RAD_S2 = 0.25  # acceleration of the lowest level, doubled from level to
 MOTION_DAMPING = 0.3
 FELT_HZ = 50.0  # two low-passes of the base's acceleration that is foreseen
 FELT_TAP_S = 0.003
-STRETCH_DAMPING = 0.05  # more than the structure's: what is known of its mode is not exact
+STRETCH_DAMPING = 0.1  # more than the structure's: what is known of its mode is not exact
 NOISE_STEPS = 6.0  # of the encoder: no reading jumps further by noise
 MOST_RAD_S2 = 500.0  # nor a carrier by itself
 # foresight: how the loops let a torque error into the picture, nearly: most at SEEN_HZ[0], less on both sides, faster

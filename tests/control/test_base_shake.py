@@ -31,8 +31,9 @@ def buffeting(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def flown(rig_name: str, tilt_deg: float, size: float, bits: int = 14):
-    """(forecast, truth, what stands in, State) of the base's acceleration while the joints hold the camera still."""
+    """(forecast, truth, what stands in, State) of the base's acceleration while stiff joints hold the camera still."""
     config = load_rig(rig_name).config
+    config = config.model_copy(update={"structure": config.structure.model_copy(update={"motor_inertia_share": 0.0})})
     rate = config.loop_rate_hz
     params = pack_params(config)
     p, s = params[0]["allocation"], np.zeros(1, ALLOCATION_STATE)[0]

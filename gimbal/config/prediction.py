@@ -19,6 +19,7 @@ SLOWEST_RAD_S2 = 0.25  # acceleration of the lowest level, doubled from level to
 MOTION_DAMPING = 0.3
 FELT_HZ = 50.0  # two low-passes of the base's acceleration that is foreseen
 FELT_TAP_S = 0.003
+CALM_HZ = 90.0  # and of what stands in for it: quantisation noise beyond shakes the structure
 STRETCH_DAMPING = 0.1  # more than the structure's: what is known of its mode is not exact
 NOISE_STEPS = 6.0  # of the encoder: no reading jumps further by noise
 MOST_RAD_S2 = 500.0  # nor a carrier by itself
@@ -154,6 +155,7 @@ def pack_shake(p: np.void, rig: Rig) -> None:
     lsb = 2.0 * math.pi / 2**rig.encoder.bits
     p["most"] = MOST_RAD_S2 + NOISE_STEPS * lsb / (dt_s * dt_s)
     p["felt"] = lowpass_coefficients(FELT_HZ, rate)
+    p["calm"] = lowpass_coefficients(CALM_HZ, rate)
     if rig.structure.motor_inertia_share > 0.0:
         # what accelerates a stage by its spring has to accelerate the motor by the spring's stretch too. In base axes
         # there is one mode for all joints: of the two lowest the mean, since the outer ones are those that are moved

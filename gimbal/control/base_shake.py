@@ -20,6 +20,7 @@ SHAKE_PARAMS = np.dtype(
     [
         ("foresight", FORESIGHT_PARAMS),
         ("felt", "f8", (2, 5)),  # sections: low-pass; acceleration as torque through the structure has to make it
+        ("calm", "f8", 5),  # section: low-pass of what the Kalman filters say
         ("most", "f8"),  # rad/s² that a change of readings can mean
         ("before_share", "f8"),  # of the tick before in the camera's rate that goes with a change of readings
     ],
@@ -32,6 +33,7 @@ SHAKE_STATE = np.dtype(
         ("camera_rate", "f8", 3),  # rad/s, of the tick before
         ("rate", "f8", 3),  # rad/s, the base's
         ("sections", "f8", (3, 2, 2)),
+        ("calm", "f8", (3, 2)),
         ("now", "f8", 3),  # rad/s²: the base's acceleration as felt,
         ("instead", "f8", 3),  # and as the Kalman filters expect it
         ("foresight", FORESIGHT_STATE),
@@ -87,6 +89,8 @@ def shake(p, s, order, ahead, rate_C, doubted, dt_s):
     s["seen"] = 1
     own = turning(a0, a1, a2, kalman_rate[i], kalman_rate[j], kalman_rate[k])
     joints = add3(add3(scale3(a0, kalman_accel[i]), scale3(a1, kalman_accel[j])), scale3(a2, kalman_accel[k]))
-    store3(s["instead"], scale3(add3(joints, own), -1.0))
+    joints = add3(joints, own)
+    for c in range(3):
+        s["instead"][c] = -biquad(p["calm"], s["calm"][c], joints[c])
     foreseen = foresee(p["foresight"], s["foresight"], load3(s["now"]), load3(s["instead"]))
     store3(s["alpha_B"], load3(s["instead"]) if doubted else foreseen)

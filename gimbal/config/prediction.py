@@ -92,9 +92,7 @@ def _pack_structure(p: np.void, rig: Rig, w: float) -> None:
     late = max(late - 1.0, 0.0)  # the last torque remembered is that of the tick before
     p["line_ticks"] = min(int(late), LINE - 2)
     p["line_share"] = late - int(late)
-    p["before_share"] = (
-        0.0 if rig.control.output == "torque" else 1.0
-    )  # slow loops turn further in a tick than in a lag
+    p["fresh"] = rig.control.output == "torque"  # in a slow loop's tick the camera turns further than in the gyro's lag
     rate = rig.loop_rate_hz
     for a, inertia in enumerate(joint_inertia(rig)):
         if share <= 0.0 or rig.control.output != "torque":  # the torque of a device's own loop is not known here

@@ -98,21 +98,31 @@ def _joint_motion(p, s, q_BC, vector_C, out):
 
 
 @kernel
+def _follow_camera(p, s, rate_C):
+    """What the camera's own rotation makes of the joints, and of the stages about the joints' axes."""
+    chain, ahead, order = s["chain"], s["ahead"], p["chain"]["order"]
+    q_BC = q_from_joints(order, ahead["angle"])
+    rate_B = q_rotate(q_BC, rate_C)
+    for k in range(3):
+        ahead["camera_turn"][order[k]] = dot3(load3(chain["axis_B"][k]), rate_B)
+    ahead["across"] = dot3(load3(chain["axis_B"][0]), load3(chain["axis_B"][2]))
+    _joint_motion(p, s, q_BC, rate_C, s["camera_rate"])
+
+
+@kernel
 def model_chain(p, s, meas, nav, dt_s):
     """The joints' motion when the torque will act, kinematics and mass matrix there."""
     chain, ahead, order = s["chain"], s["ahead"], p["chain"]["order"]
     rate_C = load3(nav["omega_NC_C_est"])
-    # by the pose of the tick before: a rate as old as the tick before would pass for motion of the base
-    rate_B = q_rotate(q_from_joints(order, ahead["angle"]), rate_C)
-    for k in range(3):
-        ahead["camera_turn"][order[k]] = dot3(load3(chain["axis_B"][k]), rate_B)
-    ahead["across"] = dot3(load3(chain["axis_B"][0]), load3(chain["axis_B"][2]))
-    _joint_motion(p, s, q_from_joints(order, ahead["angle"]), rate_C, s["camera_rate"])
+    if p["ahead"]["fresh"]:  # by the pose of the tick before; a rate as old would pass for motion of the base
+        _follow_camera(p, s, rate_C)
     look_ahead(p["ahead"], ahead, order, meas, s["camera_rate"], dt_s)
     if ahead["seen"].all():
         shake(p["shake"], s["shake"], order, ahead, rate_C, s["doubted"], dt_s)
     place_chain(p["chain"], chain, ahead["angle"])
     mass_matrix(p["chain"], chain)
+    if not p["ahead"]["fresh"]:
+        _follow_camera(p, s, rate_C)
 
 
 @kernel

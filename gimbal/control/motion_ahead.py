@@ -37,7 +37,7 @@ AHEAD_PARAMS = np.dtype(
         ),  # sections: stretch, rad, by torque (N m) and by the stage's angle
         ("line_ticks", "i8"),  # torque that acts at a reading is this many ticks older than the last,
         ("line_share", "f8"),  # and this share of one more
-        ("before_share", "f8"),  # of the tick before in the camera's rate that goes with a change of readings
+        ("fresh", "u1"),  # the camera's rate is this tick's, not that of the tick before
         ("horizon_s", "f8"),
         ("restart_ns", "i8"),
     ],
@@ -56,7 +56,6 @@ AHEAD_STATE = np.dtype(
         ("spring", "f8", (3, 2, 2)),
         ("link", "f8", 3),  # rad, reading less stretch, of the tick before
         ("step", "f8", 3),  # rad, its change since
-        ("before", "f8", 3),  # camera_rate of the tick before
         ("camera_turn", "f8", 3),  # rad/s about the joints' axes, of the camera in N,
         ("across", "f8"),  # and of the outer joint's axis what lies along the inner one's
         ("angle", "f8", 3),  # at the torque's moment, by axis index
@@ -118,8 +117,7 @@ def look_ahead(p, s, order, meas, camera_rate, dt_s):
         if not valid and not s["seen"][a]:
             continue
         through = s["line"][new, a] + p["line_share"] * (s["line"][old, a] - s["line"][new, a])
-        own = dt_s * (camera_rate[a] + p["before_share"] * (s["before"][a] - camera_rate[a]))
-        s["before"][a] = camera_rate[a]
+        own = dt_s * camera_rate[a]
         turned = dt_s * s["camera_turn"][a] - (s["across"] * s["step"][order[2]] if k == 0 else 0.0)
         reading = _link(p, s, a, meas, through, turned)
         if not s["seen"][a] or meas["joint_age_ns"][a] > p["restart_ns"]:

@@ -32,14 +32,11 @@ from hil_tests.judge import Case, Seen, complaints, figures, limits_in
 from hil_tests.table import flights, steps
 
 BEFORE_S, HEALED_S = 0.15, 0.4
-SETTLED_S = (
-    3.0  # a flight that takes longer to where its cases start begins at that moment of it, on a daemon of its own
-)
+SETTLED_S = 3.0  # a flight that takes longer to where its cases start begins there, on a daemon of its own
 LATER_S = 10.0  # than the twin's, in the calm after its spiral: so long the start takes on a loaded machine
 LEVEL, LEVEL_S = 8.0 * DEG, 20.0  # a board lags behind the mount's swing
 SOUND_S = 30.0  # for the filter to find itself after the case before
 TRIES = 3
-MACHINE_MS = 25.0  # a standstill of the machine from which on devices are silent for as long as the rig bears
 HOG = "import time; end = time.monotonic() + 1.2\nwhile time.monotonic() < end: pass"
 # what flight.Flight does to the loop in lock-step: a share of the milliseconds end in 1 to 8 of somebody else's
 THIEF = """
@@ -202,20 +199,15 @@ class Session:
         self.reference = Reference()
         self.reference.start()
         self.flown: Flown | None = None
-        self.stall_ms = 0.0  # the longest of the window judged last
 
     def run(self, case: Case) -> dict[str, Any]:
-        """Best of three by time; another outcome fails at once, unless the machine itself stood still meanwhile and the
-        rig is safe by that; what is unsafe fails whatever the machine did."""
+        """Best of three by time; an outcome that is not allowed in any of them fails."""
         best: dict[str, Any] | None = None
         for _ in range(TRIES):
             result = self._once(case)
             if best is None or len(result["complaints"]) < len(best["complaints"]):
                 best = result
-            wrong = " ".join(result["complaints"])
-            unsafe = any(word in wrong for word in ("under torque", "again by itself"))
-            by_machine = result["outcome"] == "safe" and self.stall_ms > MACHINE_MS
-            if result["passed"] or unsafe or ("outcome" in wrong and not by_machine):
+            if result["passed"] or any("outcome" in text or "armed" in text for text in result["complaints"]):
                 return result
         assert best is not None
         return best
@@ -319,7 +311,6 @@ class Session:
         onset = injected + int(case.onset_ms * 1e6)
         codes = window["health"]["fault"] if len(window) else np.zeros(0, int)
         names = [faults.Code(int(v)).name.lower() for v in dict.fromkeys(codes.tolist()) if v]
-        self.stall_ms = self.reference.stall_ms(injected, injected + int(case.window_ms * 1e6))
         stall = self.reference.stall_ms(injected, injected + int(case.safe_ms * 1e6))
         return Seen(truth["t_ns"], truth, driven, window if len(window) else rows[-1:], onset, limits, 0.0, armed_after,
                     names, limits_in(window), stall, killed)  # fmt: skip

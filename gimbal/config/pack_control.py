@@ -121,6 +121,7 @@ def pack_allocation(p: np.void, rig: Rig, order: np.ndarray) -> None:
     pack_shake(p["shake"], rig)
     pack_foresight(p["foresight"], rig)
     p["singularity_cos"] = rig.limits.singularity_cos
+    p["faded_cos"] = 0.4 * rig.limits.singularity_cos
     p["most"] = 2.0 * rig.limits.max_torque_Nm
     p["floor_cos"] = FLOOR * rig.limits.singularity_cos
     p["with_inertia"] = ff.inertia

@@ -43,6 +43,7 @@ ALLOCATION_PARAMS = np.dtype(
         ("fast_sections", "f8", (3, NOTCHES, 5)),
         ("with_fast", "u1"),
         ("singularity_cos", "f8"),  # |det J| under which it is reported,
+        ("faded_cos", "f8"),  # under which nothing is fed forward of a base acceleration that isn't foreseen,
         ("floor_cos", "f8"),  # and under which the outer joint is asked for no more
         ("most", "f8"),  # N m into the shaping: its slow sections would remember what no motor makes
         ("with_inertia", "u1"),
@@ -117,7 +118,7 @@ def model_chain(p, s, meas, nav, dt_s):
     if p["ahead"]["fresh"]:  # by the pose of the tick before; a rate as old would pass for motion of the base
         _follow_camera(p, s, rate_C)
     look_ahead(p["ahead"], ahead, order, meas, s["camera_rate"], dt_s)
-    if ahead["seen"].all():
+    if p["ahead"]["fresh"] and ahead["seen"].all():
         shake(p["shake"], s["shake"], order, ahead, rate_C, s["doubted"], dt_s)
     place_chain(p["chain"], chain, ahead["angle"])
     mass_matrix(p["chain"], chain)
@@ -166,7 +167,11 @@ def allocate(p, s, demand_C, fast_C, share, rate_sp_C, accel_sp_C, force_C, dt_s
         s["rate"][a] += ahead["rate"][a]
     a0, a1, a2 = load3(chain["axis_B"][0]), load3(chain["axis_B"][1]), load3(chain["axis_B"][2])
     own = turning(a0, a1, a2, s["rate"][order[0]], s["rate"][order[1]], s["rate"][order[2]])
-    base_B = scale3(add3(load3(s["shake"]["alpha_B"]), own), s["faded"] - 1.0)
+    # through the singularity without a jump; what isn't foreseen carries more noise, and fades out before
+    margin, floor, room = chain["margin"], p["floor_cos"], p["singularity_cos"] - p["faded_cos"]
+    near = min(max((margin - p["faded_cos"]) / max(room, 1e-3), 0.0), 1.0)
+    near += s["shake"]["trust"] * (min(margin / max(floor, 1e-3), 1.0) - near)
+    base_B = scale3(add3(load3(s["shake"]["alpha_B"]), own), near * (s["faded"] - 1.0))
     joint_motion(chain, base_B, p["floor_cos"], s["joint_accel"])
     for k in range(3):
         s["accel"][order[k]] += s["joint_accel"][k]

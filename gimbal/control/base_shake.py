@@ -37,6 +37,7 @@ SHAKE_STATE = np.dtype(
         ("now", "f8", 3),  # rad/s²: the base's acceleration as felt,
         ("instead", "f8", 3),  # and as the Kalman filters expect it
         ("foresight", FORESIGHT_STATE),
+        ("trust", "f8"),  # share of what is foreseen in it, least of the axes
         ("alpha_B", "f8", 3),  # rad/s², when the torque acts
     ],
     align=True,
@@ -80,6 +81,9 @@ def shake(p, s, order, ahead, rate_C, doubted, dt_s):
     store3(s["camera_rate"], rate_C)
     joints = add3(add3(scale3(a0, step[i]), scale3(a1, step[j])), scale3(a2, step[k]))
     rate = sub3(q_rotate(q_BC, mean_C), scale3(joints, 1.0 / dt_s))
+    if not abs(rate[0]) + abs(rate[1]) + abs(rate[2]) < 1e4:  # what is no number must not stay
+        s["seen"] = 0
+        return
     for c in range(3):
         raw = (rate[c] - s["rate"][c]) / dt_s if s["seen"] else 0.0
         raw = min(max(raw, -p["most"]), p["most"])
@@ -94,3 +98,5 @@ def shake(p, s, order, ahead, rate_C, doubted, dt_s):
         s["instead"][c] = -biquad(p["calm"], s["calm"][c], joints[c])
     foreseen = foresee(p["foresight"], s["foresight"], load3(s["now"]), load3(s["instead"]))
     store3(s["alpha_B"], load3(s["instead"]) if doubted else foreseen)
+    share = s["foresight"]["share"]
+    s["trust"] = 0.0 if doubted else min(share[0], share[1], share[2])

@@ -15,9 +15,18 @@ from gimbal.kernels.build import kernel
 
 MEAN_S = 1.0  # over which what is usual is found
 PULL = 0.2  # of a tick that one command may move it by, in shares of MEAN_S: a stall is not usual
+AGAIN = 0.5  # of what a late command made up for itself, by share of a tick: with 1 and more it would swing up
 MOST = 3.0  # ticks: of a longer stall the loops have seen the end already
 
-LATE_STATE = np.dtype([("sent", "f8", (2, 3)), ("usual_ns", "f8"), ("known", "u1")], align=True)
+LATE_STATE = np.dtype(
+    [
+        ("sent", "f8", (2, 3)),  # N m, this command and the one before, less what each made up for,
+        ("extra", "f8", (2, 3)),  # N m, and that
+        ("usual_ns", "f8"),
+        ("known", "u1"),
+    ],
+    align=True,
+)
 
 
 @kernel
@@ -27,6 +36,9 @@ def make_up(s, sent_ns, dt_s, torque):
     Args:
         sent_ns: SENSE.sent_ns, 0 where it isn't known.
     """
+    for a in range(3):
+        if sent_ns == 0:  # it isn't known when, or it didn't go out: the one before still acts
+            s["sent"][0, a], s["extra"][0, a] = s["sent"][1, a], 0.0
     if sent_ns == 0:
         return
     tick_ns = 1e9 * dt_s
@@ -36,8 +48,11 @@ def make_up(s, sent_ns, dt_s, torque):
     late = (float(sent_ns) - s["usual_ns"]) / tick_ns
     s["usual_ns"] += min(max(late, -PULL), PULL) * tick_ns * dt_s / MEAN_S
     late = min(max(late, -MOST), MOST)
+    again = min(max(late, -AGAIN), AGAIN)
     for a in range(3):
-        torque[a] += late * (s["sent"][0, a] - s["sent"][1, a])
+        extra = late * (s["sent"][0, a] - s["sent"][1, a]) + again * (s["extra"][0, a] - s["extra"][1, a])
+        s["extra"][1, a], s["extra"][0, a] = s["extra"][0, a], extra
+        torque[a] += extra
 
 
 @kernel
@@ -45,4 +60,4 @@ def remember_sent(s, torque):
     """Store the torque (3,) of the command that this tick sends, N m by axis index."""
     for a in range(3):
         s["sent"][1, a] = s["sent"][0, a]
-        s["sent"][0, a] = torque[a]
+        s["sent"][0, a] = torque[a] - s["extra"][0, a]

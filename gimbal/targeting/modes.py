@@ -37,7 +37,7 @@ from gimbal.kernels.quat import (
 from gimbal.records import Mode, TargetSource, TargetStatus
 from gimbal.targeting.framing import FRAMING_PARAMS, FRAMING_STATE, banked, frame_goal, framing_start, framing_turn
 from gimbal.targeting.path import PATH_STATE, path_begin, path_first, path_goal, path_record, path_start, path_turn
-from gimbal.targeting.search import SEARCH_PARAMS, SEARCH_STATE, search, searching
+from gimbal.targeting.search import SEARCH_PARAMS, SEARCH_STATE, search, search_reset, searching
 from gimbal.targeting.slew import SLEW_STATE, angles_of, apart, slew, slew_start
 from gimbal.targeting.stops import STOPS_PARAMS, STOPS_STATE, yield_to_stops
 
@@ -308,6 +308,8 @@ def choose_goal(p, s, arbiter, nav, target, q_now, stick_C, dt_s, goal):
     operator's rate as far as the joints can make it."""
     asked = arbiter["mode"]
     mode, reason = _ladder(asked, arbiter, nav, target, s["path"], searching(s["search"]))
+    if mode != Mode.TRACK:
+        search_reset(s["search"])
     if arbiter["mode_changed"] or mode != s["mode"] or not s["held"]:
         if asked == Mode.LOCK or asked == Mode.TRACK:
             s["bank"] = 0.0

@@ -26,6 +26,12 @@ SEARCH_STATE = np.dtype([("unseen_s", "f8"), ("phase", "f8"), ("reach", "f8", 2)
 
 
 @kernel
+def search_reset(s):
+    """Not tracked: nothing is looked for, and nothing of it is left for the next time."""
+    s["unseen_s"] = s["phase"] = s["reach"][0] = s["reach"][1] = 0.0
+
+
+@kernel
 def search(p, s, unseen, doubt, dt_s):
     """One step. Returns how far (rad) the subject's expected place is to stand right and down of the picture's centre.
 

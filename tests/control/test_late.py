@@ -54,3 +54,13 @@ def test_a_long_stall_is_made_up_for_in_part_and_not_taken_for_usual():
     u = sent(wanted, late_ns)
     assert u[21, 0] == pytest.approx(1.0 + MOST) and u[:20].max() == 0.0
     assert np.abs(u[30:] - 1.0).max() < 1e-2
+
+
+def test_a_loop_that_is_late_all_the_time_does_not_swing_up():
+    """More than a tick late from one moment on: made up for only once each, until that is what is usual."""
+    wanted = np.random.default_rng(4).normal(size=(12_000, 3))
+    late_ns = np.full(12_000, 60e3)
+    late_ns[1000:] = 60e3 + 1.5e6
+    u = sent(wanted, late_ns)
+    assert np.abs(u).max() < 4.0 * np.abs(wanted).max()
+    assert np.std(u[-1000:]) < 1.05 * np.std(wanted[-1000:])

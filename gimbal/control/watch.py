@@ -299,7 +299,7 @@ def watch_base(p, w, omega_B, excused):
         excused: an end stop or the singularity jolts the motors, on which the encoders sit, or the two were not read
             at one time.
     """
-    if excused or w["gap_ns"] > p["gap_ns"]:  # while gaps go on the structure may ring, too
+    if excused or w["overrun_ns"] > 0:  # after lost ticks the structure may ring, and the encoders sit on the motors
         w["base_seen"] = 0
     ticks = p["base_ticks"]
     row = w["base"][w["base_seen"] % ticks]

@@ -14,6 +14,7 @@ import numpy as np
 from gimbal.kernels.build import kernel
 from gimbal.kernels.quat import q_conj, q_exp, q_mul, q_rotate, scale3
 
+NOTHING = 1e-6  # rad
 AHEAD_S = 0.15  # what the lean's own filter and the setpoint lag behind
 PULL_1_S = 12.0  # rad/s, of that filter, critically damped
 ROLL, PITCH, YAW = 0, 1, 2
@@ -80,4 +81,6 @@ def yield_to_stops(p, order, s, q_NB, omega_B, q, rate_C, asks, dt_s):
     s["rate"] += min(max(accel, -p["max_spin_accel"]), p["max_spin_accel"]) * dt_s
     s["rate"] = min(max(s["rate"], -p["max_spin"]), p["max_spin"])
     s["lean"] += s["rate"] * dt_s
+    if want == 0.0 and abs(s["lean"]) < NOTHING and abs(s["rate"]) < PULL_1_S * NOTHING:
+        s["lean"] = s["rate"] = 0.0  # a picture held, or turned at no rate, has none to the last digit
     return s["lean"], s["rate"]

@@ -20,7 +20,7 @@ from firmware_bridge.drivers.moteus_codec import (
     DEVICE_TIMEOUT,
     MoteusCodec,
 )
-from firmware_bridge.errors import NoAnswer, PortError, WrongDevice
+from firmware_bridge.errors import DeviceRefused, NoAnswer, PortError, WrongDevice
 from firmware_bridge.framing import line_time_s
 from firmware_bridge.interface import (
     AXIS_FEEDBACK,
@@ -37,6 +37,7 @@ from firmware_bridge.interface import (
 
 _NOT_READY = int(BridgeFault.NOT_READY)
 _SETTLED_NS = 20_000_000
+_WATCHDOG = 0x27  # register
 _MAP_VERSION = 5  # register map this was written for
 _LINE_OUT, _LINE_IN = 86, 8 + 64 + 11 + 9  # bytes an axis and cycle: command; reply and its OK
 # 32 data bytes on CAN-FD, 29-bit id: 49 bits of head and tail at 1 Mbit/s, 256 data + 54 bits of length, CRC and
@@ -53,6 +54,7 @@ class Moteus(MotorDriver):
         "checksum": Option(str, "auto", "CRC-8 on every line: on, off, or auto (on where the adapter takes it)",
                            choices=("auto", "on", "off")),
         "watchdog_ms": Option(float, 50.0, "the device stops itself this long after the last command", 5.0, 1000.0),
+        "accept_no_watchdog": Option(bool, False, "arm even though nothing stops the motors when the host dies"),
         "max_torque_Nm": Option(float, math.nan, "sent with each command; left out: the device's limit", 0.0, 300.0),
         "query_delay_us": Option(float, None, "our write to the device's sample; left out: by the line", 0.0, 5000.0),
     }  # fmt: skip
@@ -64,7 +66,7 @@ class Moteus(MotorDriver):
         self.watchdog_applied_s = [math.nan] * self.n_axes  # read back from the device while armed
         self._uart = self.options["link"] == "uart"
         self._sent_ns = [0] * self.n_axes
-        self._asked_watchdog = True
+        self._asked_watchdog = [True] * self.n_axes  # of the axis as it moves, since arm()
         self._sent_mode = [0] * self.n_axes
         self._begun_ns = [0] * self.n_axes  # since when the axis is commanded to move
         self._running = [False] * self.n_axes  # and was seen to do so
@@ -170,11 +172,34 @@ class Moteus(MotorDriver):
         )
 
     def configure(self) -> None:
-        """Nothing is stored in the device: the watchdog and limits travel with each command. Starts from a stop."""
+        """Nothing is stored in the device: watchdog and limits travel with each command. Starts from a stop, which
+        sets the watchdog too and reads it back."""
         self.armed = False
         self._sent_mode = [0] * self.n_axes
         if self.transport.write(self._all(AxisMode.OFF), urgent=True) == Status.LINK_LOST:
             raise PortError(f"the port {self.transport.name} went away while setting up: plug it in again.")
+        for axis, can_id in enumerate(self.ids):
+            got = self._read_watchdog(axis)
+            if not self._is_set(got) and not self.options["accept_no_watchdog"]:
+                raise DeviceRefused(
+                    f"moteus {can_id} on {self.transport.name} was told a watchdog of {self.options['watchdog_ms']:g} "
+                    f"ms and reads back {got} s. Without it the motor would go on when the host dies. Update its "
+                    "firmware with moteus_tool --flash, or accept the risk by name: accept_no_watchdog = true."
+                )
+
+    def _read_watchdog(self, axis: int) -> float | None:
+        known = self.codec.registers[axis]
+        known.pop(_WATCHDOG, None)
+        for _ in range(4):
+            self.transport.write(self.codec.stop_with_watchdog(axis))
+            self._listen(100_000_000, lambda: _WATCHDOG in known)
+            if _WATCHDOG in known:
+                break
+        return known.get(_WATCHDOG)
+
+    def _is_set(self, watchdog_s: float | None) -> bool:
+        wanted_s = self.options["watchdog_ms"] * 1e-3
+        return watchdog_s is not None and abs(watchdog_s - wanted_s) <= max(1e-3, 0.02 * wanted_s)
 
     def _all(self, mode: AxisMode) -> bytes:
         zero = [0.0] * self.n_axes
@@ -182,8 +207,10 @@ class Moteus(MotorDriver):
 
     def arm(self) -> int:
         self.armed = True
-        self._asked_watchdog = False
+        self._asked_watchdog = [False] * self.n_axes
         self.watchdog_applied_s = [math.nan] * self.n_axes
+        for known in self.codec.registers:
+            known.pop(_WATCHDOG, None)
         self._begun_ns, self._running = [0] * self.n_axes, [False] * self.n_axes
         self._latched = [False] * self.n_axes
         return self.transport.write(self._all(AxisMode.OFF), urgent=True)
@@ -205,11 +232,19 @@ class Moteus(MotorDriver):
             mode = [0 if latched else m for m, latched in zip(mode, self._latched)]
         data = self.codec.encode(mode, torque_Nm, rate_rad_s, angle_rad)  # type: ignore[arg-type]
         self._sent_mode = [int(m) for m in mode]
-        if not self._asked_watchdog and any(m in (1, 2, 3) for m in self._sent_mode):
-            self._asked_watchdog = True
-            data += b"".join(self.codec.read_registers(axis, 0x27, 1, 3) for axis in range(self.n_axes))
+        if not all(self._asked_watchdog):
+            data += self._ask_watchdogs()
         status = self._write(data)
         return int(Status.BAD_VALUE) if self.counters.bad_values != before and status == 0 else status
+
+    def _ask_watchdogs(self) -> bytes:
+        """Of axes that have just been told to move: a stop's would be another."""
+        data = b""
+        for axis, mode in enumerate(self._sent_mode):
+            if mode in (1, 2, 3) and not self._asked_watchdog[axis]:
+                self._asked_watchdog[axis] = True
+                data += self.codec.read_registers(axis, _WATCHDOG, 1, 3)
+        return data
 
     def _write(self, data: bytes) -> int:
         now = self.transport.clock()
@@ -240,8 +275,10 @@ class Moteus(MotorDriver):
             elif device in _TRANSIENT:
                 feedback["mode"][axis] = -1
         for axis, known in enumerate(self.codec.registers):
-            if 0x27 in known:
-                self.watchdog_applied_s[axis] = known[0x27]
+            if _WATCHDOG in known:
+                self.watchdog_applied_s[axis] = known[_WATCHDOG]
+                if not self._is_set(known.pop(_WATCHDOG)) and not self.options["accept_no_watchdog"]:
+                    self._latched[axis] = True  # it runs without one
 
     def _watch(self, axis: int, device: int, now_ns: int) -> None:
         """A controller that ran and is stopped without having been told so has restarted: its next command would move

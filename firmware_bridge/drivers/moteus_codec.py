@@ -124,13 +124,14 @@ class MoteusCodec:
         self.twins = False  # one id gave two serial numbers
         self.device_mode = [0] * len(self.ids)
         self._tail = b""
+        self._watchdog = struct.pack("<h", round(watchdog_s * 1000))
         self._axis_of = {b"%x" % (can_id << 8): i for i, can_id in enumerate(self.ids)}
-        self._templates = [self._make(can_id, watchdog_s, max_torque_Nm) for can_id in self.ids]
+        self._templates = [self._make(can_id, max_torque_Nm) for can_id in self.ids]
 
-    def _make(self, can_id: int, watchdog_s: float, max_torque_Nm: float) -> tuple[_Template, ...]:
+    def _make(self, can_id: int, max_torque_Nm: float) -> tuple[_Template, ...]:
         dst = 0x8000 | can_id
         limit = struct.pack("<h", -32768 if math.isnan(max_torque_Nm) else min(32767, round(max_torque_Nm * 100))).hex()
-        end = "0525" + limit + "0527" + struct.pack("<h", round(watchdog_s * 1000)).hex() + _QUERY
+        end = "0525" + limit + "0527" + self._watchdog.hex() + _QUERY
         check = self.checksum
 
         def made(head: str, floats: int, tail: str) -> _Template:
@@ -171,6 +172,11 @@ class MoteusCodec:
             self.counters.bad_values += 1
             out.append(templates[0].fill(b""))
         return b"".join(out)
+
+    def stop_with_watchdog(self, axis: int) -> bytes:
+        """A stop that sets the watchdog of the commands and asks for it in the same frame: nothing moves."""
+        return text_line(0x8000 | self.ids[axis], b"\x01\x00\x00" + b"\x05\x27" + self._watchdog + b"\x1d\x27",
+                         self.checksum)  # fmt: skip
 
     def read_registers(self, axis: int, start: int, count: int, resolution: int) -> bytes:
         """A line that asks for ``count`` registers from ``start``; resolution 0 i8, 1 i16, 2 i32, 3 f32."""

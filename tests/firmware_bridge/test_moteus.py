@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from firmware_bridge.emulators.moteus import Servo
 from firmware_bridge.emulators.physics import FreeAxis
-from firmware_bridge.errors import NoAnswer, RateError, WrongDevice
-from firmware_bridge.interface import AxisMode, Status
+from firmware_bridge.errors import DeviceRefused, NoAnswer, RateError, WrongDevice
+from firmware_bridge.interface import AxisMode, BridgeFault, Status
 from tests.contract.bridge_bench import make_bench
 
 
@@ -68,6 +70,44 @@ def test_another_register_map_asks_for_an_update(monkeypatch):
     monkeypatch.setattr(Servo, "_measure", lambda self, now: {**measure(self, now), 0x102: 3})
     with pytest.raises(WrongDevice, match="register map 3.*Update its firmware"):
         bench.open()
+
+
+def test_the_watchdog_is_read_back_before_anything_moves():
+    bench = make_bench("moteus", {"watchdog_ms": 70.0})
+    bench.open()
+    assert [servo.command[0x27] for servo in bench.wire.emulator.servos.values()] == [0.07] * 3
+    assert all(axis.drive.mode == AxisMode.OFF for axis in bench.physics)
+    n, zero = bench.n, [0.0] * bench.n
+    bench.driver.arm()
+    for _ in range(20):  # one axis alone: the others stand, and what a stop left in them is no fault of theirs
+        bench.step()
+        bench.driver.command([AxisMode.TORQUE, 0, 0], [0.1] * n, zero, zero)
+    assert bench.driver.watchdog_applied_s[0] == pytest.approx(0.07) and (bench.rows["fault"] == 0).all()
+    bench.cycle(AxisMode.TORQUE, torque=0.1, ms=20)
+    assert bench.driver.watchdog_applied_s == pytest.approx([0.07] * 3) and (bench.rows["fault"] == 0).all()
+
+
+def test_a_controller_that_takes_no_watchdog_is_refused_unless_accepted_by_name(monkeypatch):
+    monkeypatch.setattr(Servo, "read", lambda self, register, read=Servo.read: (
+        math.inf if register == 0x27 else read(self, register)))  # fmt: skip
+    with pytest.raises(DeviceRefused, match="told a watchdog of 50 ms and reads back inf.*accept_no_watchdog"):
+        make_bench("moteus").open()
+    bench = make_bench("moteus", {"accept_no_watchdog": True})
+    bench.open()
+    bench.driver.arm()
+    bench.cycle(AxisMode.TORQUE, torque=0.1, ms=20)
+    assert all(axis.drive.mode == AxisMode.TORQUE for axis in bench.physics)
+
+
+def test_a_watchdog_that_reads_otherwise_in_flight_keeps_its_axis_off(monkeypatch):
+    bench = make_bench("moteus")
+    bench.open()
+    bench.driver.arm()
+    monkeypatch.setattr(Servo, "read", lambda self, register, read=Servo.read: (
+        9.0 if register == 0x27 and self.can_id == 2 else read(self, register)))  # fmt: skip
+    bench.cycle(AxisMode.TORQUE, torque=0.1, ms=30)
+    assert [axis.drive.mode for axis in bench.physics] == [AxisMode.TORQUE, AxisMode.OFF, AxisMode.TORQUE]
+    assert list(bench.rows["fault"]) == [0, BridgeFault.NOT_READY, 0]
 
 
 def test_leaving_stop_takes_a_moment_and_is_no_fault():

@@ -44,7 +44,7 @@ class Hand:
         return int(self.row["health"]["arm"][0]), int(self.row["health"]["fault"][0])
 
 
-@pytest.mark.parametrize("name", [name for name in rigs() if name != "torque_fast"])  # 2 kHz: simulated only
+@pytest.mark.parametrize("name", rigs())
 def test_disarm_off_and_stop_are_left_by_the_operators_word(name):
     hand = Hand(name)
     try:

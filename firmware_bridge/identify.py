@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from firmware_bridge import registry
@@ -182,6 +183,9 @@ def _addresses(transport: _OneSpeed, question: Question, ids: tuple[int, ...]) -
             if letter.isascii() and letter.isalpha():
                 yield {**options, "letters": letter, "roll_id": 0}
                 return
+    elif name == "sbgc":  # an old board knows frames of version 1 only
+        known = (v for v in (2, 1) if _try(transport, name, {**options, "protocol": v}, ASK_S / 2))
+        yield from ({**options, "protocol": version} for version in islice(known, 1))
     else:
         yield options
 

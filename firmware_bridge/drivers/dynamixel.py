@@ -21,6 +21,7 @@ from firmware_bridge.interface import AxisMode, BridgeFault, Capabilities, Ident
 _EXPIRED, _NOT_READY = int(BridgeFault.WATCHDOG_EXPIRED), int(BridgeFault.NOT_READY)
 _TURNAROUND_S = 50e-6  # of the half-duplex line, with return delay 0
 _SAY_AGAIN_NS = 20_000_000
+_CONFIRM_NS = 1_000_000_000  # a watchdog that isn't read as set so long after arm() is refused by the servo
 _VOTES = 3
 
 
@@ -49,6 +50,7 @@ class Dynamixel(LineMotor):
         self._guarded = [False] * n  # the watchdog was read as set since arm()
         self._votes = [0] * n  # readings in a row that say the other thing about the watchdog
         self._said_ns = [0] * n
+        self._armed_ns = 0
         self._alarms: list[int] = []  # axes whose hardware error is to be read
         self._reading_alarm: int | None = None
         delay_us = o["query_delay_us"]
@@ -130,10 +132,13 @@ class Dynamixel(LineMotor):
             self._ask(dxl.write(device, address, value, size), self._answered(device, 1), 0.05)
             got = self._get(device, address, size)
         if got != value:
+            guard = "" if address != dxl.BUS_WATCHDOG else (
+                " Without it the servo would go on when the host dies; to accept that risk by name: "
+                "accept_no_watchdog = true.")  # fmt: skip
             raise DeviceRefused(
                 f"Dynamixel {device} on {self.transport.name}: {what} was set to {value} and reads back {got}. If its "
                 "LED blinks, it has a hardware error: remove the cause and switch it off and on; else check its model "
-                "and firmware in DYNAMIXEL Wizard."
+                f"and firmware in DYNAMIXEL Wizard.{guard}"
             )
 
     def configure(self) -> None:
@@ -169,6 +174,7 @@ class Dynamixel(LineMotor):
         self.watchdog_applied_s = [math.nan] * n
         self._latched, self._guarded, self._votes = [0] * n, [False] * n, [0] * n
         self._said_ns = [0] * n
+        self._armed_ns = self.transport.clock()
         self._alarms, self._reading_alarm = [], None
         self.codec.watchdog = [0] * n
         return self.transport.write(data, urgent=True)
@@ -222,7 +228,12 @@ class Dynamixel(LineMotor):
         status = self.transport.write(b"".join(out))
         if status == 0 and bad:
             return int(Status.BAD_VALUE)
-        return int(Status.NOT_ARMED) if status == 0 and not self.armed and any(mode) else status
+        if status or not any(mode):
+            return status
+        if not self.armed:
+            return int(Status.NOT_ARMED)
+        late = now - self._armed_ns > _CONFIRM_NS and not all(self._guarded) and not any(self._latched)
+        return int(Status.REFUSED) if late and not self.options["accept_no_watchdog"] else status
 
     def _may_move(self, axis: int, now: int, out: list[bytes]) -> bool:
         """Armed, nothing latched, and the watchdog read back as set; until then it is set again and again."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
 from firmware_bridge import registry
+from firmware_bridge.errors import DeviceRefused
 from firmware_bridge.interface import AxisMode, BridgeError, BridgeFault, OptionError, Status
 from tests.contract.bridge_bench import make_bench
 
 MOTORS = registry.names("motor")
+WITH_WATCHDOG = [name for name in MOTORS if name != "simplefoc"]  # which has none: test_simplefoc.py
 
 
 @pytest.mark.parametrize("name", MOTORS)
@@ -99,6 +102,50 @@ def test_watchdog(name):
     bench.driver.arm()
     bench.cycle(AxisMode.TORQUE, torque=0.1, ms=20)
     assert (bench.rows["fault"] == 0).all() and all(axis.drive.mode == AxisMode.TORQUE for axis in bench.physics)
+
+
+def _keeps_its_own(emulator: Any, name: str) -> None:
+    """The device takes no other watchdog than it has."""
+    if name == "odrive":
+        emulator._writable["axis0.config.watchdog_timeout"] = lambda value, now: None
+    elif name == "vesc":
+        for motor in emulator.motors.values():
+            motor.set_app_conf = lambda conf, store, now: False
+    else:
+        for servo in emulator.servos.values():
+            if name == "dynamixel":
+                servo.write = lambda at, data, now, write=servo.write: 0 if at == 98 and any(data) else write(
+                    at, data, now)  # fmt: skip
+            else:
+                servo.read = lambda register, read=servo.read: 9.0 if register == 0x27 else read(register)
+
+
+@pytest.mark.parametrize("name", WITH_WATCHDOG)
+def test_a_watchdog_that_is_not_taken_is_refused_unless_the_risk_is_accepted_by_name(name):
+    bench = make_bench(name)
+    _keeps_its_own(bench.wire.emulator, name)
+    with pytest.raises(DeviceRefused, match=r"reads back.*(host dies).*accept_no_watchdog = true"):
+        bench.open()
+    bench = make_bench(name, {"accept_no_watchdog": True})
+    _keeps_its_own(bench.wire.emulator, name)
+    bench.open()
+    assert bench.driver.arm() == Status.OK
+    assert bench.cycle(AxisMode.TORQUE, torque=0.1, ms=60) == Status.OK
+    assert all(axis.drive.mode == AxisMode.TORQUE for axis in bench.physics)
+
+
+@pytest.mark.parametrize("name", WITH_WATCHDOG)
+def test_a_watchdog_that_is_no_longer_taken_when_armed_moves_nothing_and_says_so(name):
+    bench = make_bench(name)
+    bench.open()
+    bench.cycle(AxisMode.OFF, ms=round(300 / bench.setup.period_ms))
+    _keeps_its_own(bench.wire.emulator, name)
+    bench.wire.emulator.reboot(bench.clock())
+    bench.cycle(AxisMode.OFF, ms=round(700 / bench.setup.period_ms))
+    bench.driver.arm()
+    worst = bench.cycle(AxisMode.TORQUE, torque=0.1, ms=round(1500 / bench.setup.period_ms))
+    assert all(axis.drive.mode != AxisMode.TORQUE for axis in bench.physics)
+    assert worst in (Status.REFUSED, Status.NOT_ARMED) or (bench.rows["fault"] == BridgeFault.NOT_READY).all()
 
 
 @pytest.mark.parametrize("name", MOTORS)

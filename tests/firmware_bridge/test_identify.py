@@ -74,6 +74,16 @@ def test_each_device_is_known_by_its_own_answer(tmp_path, name):
     assert all(getattr(one, "driven", 0) == 0 for one in physics), "a question moved something"
 
 
+def test_an_old_board_is_asked_in_the_older_frames(tmp_path, monkeypatch):
+    monkeypatch.setattr(identify, "ASK_S", 1.2)
+    host, physics = Host(tmp_path), UntouchedGimbal()
+    host.add_pty("port", registry.load_emulator("sbgc")(physics, {"old": True, "firmware": 2620, "extended": False}))
+    with served(host):
+        answer = identify.identify(str(tmp_path / "port"), only="sbgc")
+    assert answer is not None and answer.identity.firmware == "2.62.0" and answer.options == {"protocol": 1}
+    assert physics.driven == 0
+
+
 @pytest.mark.parametrize("name", ["bno08x_rvc", "witmotion", "crsf", "sbus"])
 def test_what_only_sends_is_recognised_by_its_frames(tmp_path, name):
     host, _ = plugged(tmp_path, name)

@@ -40,6 +40,8 @@ class Servo:
                                      (13, 1, 2), (38, 2, limit), (44, 4, 1023), (63, 1, 52)):  # fmt: skip
             self.put(address, size, value)
         self.registered: tuple[int, bytes] | None = None
+        self.factory = bytes(self.table[:64])
+        self.whole_turns = 0  # taken off by a clear
         self.power_up(0)
 
     def power_up(self, now_ns: int) -> None:
@@ -59,6 +61,23 @@ class Servo:
     @property
     def torque_on(self) -> bool:
         return self.table[64] == 1
+
+    def clear_turns(self) -> int:
+        """The present position back into one turn; the error number."""
+        if self.torque_on:
+            return ACCESS
+        self.whole_turns += self.get(132, 4, True) // 4096
+        return 0
+
+    def factory_reset(self, what: int) -> int:
+        """0xFF all, 1 all but the id, 2 all but id and baud; the error number. The id itself stays the bus's key."""
+        if what not in (0xFF, 1, 2) or self.torque_on:
+            return DATA_RANGE
+        device, baud = self.table[7], self.table[8]
+        self.table[:64] = self.factory
+        self.table[7] = device
+        self.table[8] = baud if what == 2 else 1
+        return 0
 
     def heard(self, now_ns: int) -> None:
         """An instruction packet passed by: the bus watchdog starts anew."""
@@ -82,7 +101,7 @@ class Servo:
         self.put(120, 2, now_ns // 1_000_000)
         self.put(126, 2, _clip(s.current_A / self.unit_A, 15))
         self.put(128, 4, _clip(s.rate_rad_s / RATE_UNIT, 31))
-        self.put(132, 4, _clip(s.angle_rad * 4096 / TURN + self.centre, 31))
+        self.put(132, 4, _clip(s.angle_rad * 4096 / TURN + self.centre - 4096 * self.whole_turns, 31))
         self.put(144, 2, _clip(s.voltage_V * 10, 15))
         self.put(146, 1, _clip(s.temp_degC, 7))
         return 0x80 if self.table[70] else 0
@@ -142,7 +161,7 @@ class Servo:
         elif mode == 16:
             drive = AxisDrive(1, max(-1.0, min(1.0, self.get(100, 2, True) / 885)) * limit)
         else:
-            angle = (self.get(116, 4, True) - self.centre) * TURN / 4096
+            angle = (self.get(116, 4, True) - self.centre + 4096 * self.whole_turns) * TURN / 4096
             drive = AxisDrive(3, 0.0, 0.0, angle, limit, self.position_gain, self.speed_gain)
         self.axis.set_command(drive, now_ns)
 
@@ -242,6 +261,10 @@ class DynamixelEmulator(Emulator):
                 servo.registered = None
         elif instruction == 8:
             self._reboot(servo, now_ns)
+        elif instruction == 6:
+            error = servo.factory_reset(params[0]) if len(params) == 1 else DATA_LENGTH
+        elif instruction == 0x10:
+            error = servo.clear_turns() if params == b"\x01DXL\x22" else DATA_RANGE
         else:
             error = BAD_INSTRUCTION
         if (not broadcast or instruction == 1) and servo.table[68] >= level:

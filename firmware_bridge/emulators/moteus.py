@@ -13,6 +13,7 @@ from typing import Any
 
 from firmware_bridge.emulators.base import NEVER, Emulator, axis_ids
 from firmware_bridge.emulators.moteus_frames import Layout
+from firmware_bridge.emulators.moteus_stream import Diagnostics
 from firmware_bridge.emulators.physics import AxisDrive, AxisPhysics
 
 TURN = 2 * math.pi
@@ -40,6 +41,7 @@ class Servo:
         self.firmware = 0x00010C
         self.serial = (0x1000 + can_id, 0x2000, 0x3000)
         self._layouts: deque[Layout] = deque(maxlen=16)
+        self.stream = Diagnostics(self, lambda now_ns: self.set_mode(STOPPED, now_ns))
         self.power_up(0)
 
     def power_up(self, now_ns: int) -> None:
@@ -48,6 +50,7 @@ class Servo:
         self.command = dict(DEFAULTS)
         self.start_ns = now_ns
         self._snapshot: dict[int, float] = {}
+        self.stream.power_up()
 
     def next_ns(self) -> int:
         return min(self.deadline_ns, self.ready_ns)
@@ -134,6 +137,8 @@ class Servo:
 
     def frame(self, data: bytes, now_ns: int) -> bytes:
         """Do what one CAN frame says; the reply's subframes."""
+        if data[:1] in (b"\x40", b"\x42"):
+            return self.stream.frame(data, now_ns)
         layout = self._layout(data)
         new_mode = None
         for register, value in layout.written(data):

@@ -83,6 +83,34 @@ def test_sync_write_and_both_sync_reads(bus):
     assert reader.getData(1, 132, 4) > 2048 and axes[2].rate_rad_s < 0
 
 
+def test_bulk_reads_and_writes_of_unlike_registers(bus):
+    emulator, axes, port, packet = bus
+    writer = sdk.GroupBulkWrite(port, packet)
+    assert writer.addParam(1, 65, 1, [1]) and writer.addParam(2, 98, 1, [7])
+    assert writer.txPacket() == sdk.COMM_SUCCESS
+    reader = sdk.GroupBulkRead(port, packet)
+    for device, address, size in ((1, 65, 1), (2, 98, 1), (3, 144, 2)):
+        assert reader.addParam(device, address, size)
+    for read in (reader.txRxPacket, reader.fastBulkRead):
+        tried(read)
+        assert [reader.getData(*wanted) for wanted in ((1, 65, 1), (2, 98, 1), (3, 144, 2))] == [1, 7, 240]
+
+
+def test_registered_write_clear_and_factory_reset(bus):
+    emulator, axes, port, packet = bus
+    tried(packet.regWriteTxRx, port, 2, 65, 1, [1])
+    assert tried(packet.read1ByteTxRx, port, 2, 65)[0] == 0
+    packet.action(port, sdk.BROADCAST_ID)
+    assert tried(packet.read1ByteTxRx, port, 2, 65)[0] == 1
+    axes[1].angle_rad = 5 * 6.283185307179586
+    assert tried(packet.read4ByteTxRx, port, 2, 132)[0] == 2048 + 5 * 4096
+    assert tried(packet.clearMultiTurn, port, 2)[1] == 0
+    assert tried(packet.read4ByteTxRx, port, 2, 132)[0] == 2048
+    tried(packet.write1ByteTxRx, port, 2, 11, 1)
+    assert tried(packet.factoryReset, port, 2, 0x02)[1] == 0
+    assert tried(packet.read1ByteTxRx, port, 2, 11)[0] == 3  # position, as delivered
+
+
 def test_bus_watchdog(bus):
     emulator, axes, port, packet = bus
     tried(packet.write1ByteTxRx, port, 1, 11, 1)

@@ -112,6 +112,36 @@ def test_registers_in_every_resolution(bus):
     run(path, session)
 
 
+def test_settings_and_identity_through_the_diagnostic_stream(bus):
+    """What moteus_tool's --info, ``conf get`` and ``conf set`` do."""
+    from moteus.moteus_tool import Stream as Tool
+
+    wire, axes, path = bus
+
+    async def session(controllers, transport):
+        stream = moteus.Stream(controllers[1])
+        assert float(await stream.command(b"conf get servo.default_timeout_s", allow_any_response=True)) == 0.1
+        assert await stream.command(b"conf set servo.default_timeout_s 0.25") == b""
+        assert wire.emulator.servos[2].default_timeout_s == 0.25
+        with pytest.raises(moteus.CommandError, match="error setting"):
+            await stream.command(b"conf set id.id 200")
+        assert b"id.id 2\n" in await stream.command(b"conf enumerate id")
+        firmware = await stream.read_data("firmware")
+        assert firmware.serial_number == [0x1002, 0x2000, 0x3000] and firmware.version == 0x10C
+        assert (await stream.read_data("git")).hash == list(range(20))
+        tool = Tool.__new__(Tool)
+        tool.stream = stream
+        told = await tool.get_device_info()
+        assert told["model"] == "10000" and len(told["uuid"]) == 36
+        await controllers[1].set_position(**TORQUE_ONLY, feedforward_torque=0.1, watchdog_timeout=math.nan)
+        assert await stream.command(b"d stop") == b"" and axes[1].drive.mode == 0
+
+    run(path, session)
+    servo = wire.emulator.servos[2]
+    servo.power_up(0)
+    assert servo.default_timeout_s == 0.1  # it was not written
+
+
 def test_three_axis_cycles_and_a_noisy_line(bus):
     wire, axes, path = bus
 

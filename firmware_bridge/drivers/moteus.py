@@ -149,9 +149,10 @@ class Moteus(MotorDriver):
         models, firmwares, serials = [], [], []
         for can_id, known in zip(self.ids, self.codec.registers):
             if known[0x102] != _MAP_VERSION:
+                newer = known[0x102] > _MAP_VERSION
+                update = "Update this program." if newer else "Update its firmware with moteus_tool --flash."
                 raise WrongDevice(
-                    f"moteus {can_id} speaks register map {known[0x102]:.0f}, this driver {_MAP_VERSION}. "
-                    "Update its firmware with moteus_tool --flash."
+                    f"moteus {can_id} speaks register map {known[0x102]:.0f}, this driver {_MAP_VERSION}. {update}"
                 )
             models.append(f"{int(known[0x100]):x}")
             firmwares.append(f"{int(known[0x101]) & 0xFFFFFF:06x}")

@@ -37,12 +37,12 @@ def ascii_line(body: str) -> bytes:
 
 
 def read_ascii(line: bytes) -> list[str] | None:
-    """Fields of a line whose checksum is right ("XX" stands for none given); else None."""
+    """Fields of a line whose check is right, eight bits or, as register 30 may have it, sixteen; else None."""
     start, star = line.rfind(b"$"), line.rfind(b"*")
-    if start < 0 or star < start or len(line) - star < 3:
+    if start < 0 or star < start:
         return None
-    body, check = line[start + 1 : star], line[star + 1 : star + 3].upper()
-    if check != b"%02X" % xor8(body):
+    body, check = line[start + 1 : star], line[star + 1 :].strip().upper()
+    if check != (b"%04X" % xmodem(body) if len(check) == 4 else b"%02X" % xor8(body)):
         return None
     return body.decode("ascii", "replace").split(",")
 

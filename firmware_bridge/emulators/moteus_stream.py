@@ -1,7 +1,7 @@
 """A moteus controller's diagnostic stream: text lines tunnelled through CAN frames, as ``moteus_tool`` speaks them.
 
 ``conf`` for the settings that the emulator heeds, ``tel`` for the two channels that say who it is, ``d stop``. Written
-from mjbots/moteus docs/protocol/{can,diagnostic}.md; sizes and types of the schemas as moteus 1.1.1's reader takes them.
+from mjbots/moteus docs/protocol/{can,diagnostic}.md; the schemas are as moteus 1.1.1 reads them.
 """
 
 from __future__ import annotations

@@ -64,11 +64,12 @@ def test_two_controllers_with_one_id_are_noticed():
         bench.open()
 
 
-def test_another_register_map_asks_for_an_update(monkeypatch):
+@pytest.mark.parametrize("version, what", [(3, "its firmware"), (6, "this program")])
+def test_another_register_map_asks_for_an_update(monkeypatch, version, what):
     bench = make_bench("moteus")
     measure = Servo._measure
-    monkeypatch.setattr(Servo, "_measure", lambda self, now: {**measure(self, now), 0x102: 3})
-    with pytest.raises(WrongDevice, match="register map 3.*Update its firmware"):
+    monkeypatch.setattr(Servo, "_measure", lambda self, now: {**measure(self, now), 0x102: version})
+    with pytest.raises(WrongDevice, match=f"register map {version}.*Update {what}"):
         bench.open()
 
 

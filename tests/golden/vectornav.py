@@ -19,6 +19,8 @@ def values() -> tuple:
 CASES = {
     "read the model": (lambda: codec.ascii_line("VNRRG,01"), b"$VNRRG,01*72\r\n"),
     "model": (lambda: codec.read_ascii(b"$VNRRG,01,VN-100T-CR*32"), ["VNRRG", "01", "VN-100T-CR"]),
+    "sixteen bits": (lambda: codec.read_ascii(b"$123456789*31C3\r"), ["123456789"]),  # the CRC's own check value
+    "a wrong one": (lambda: codec.read_ascii(b"$VNRRG,01,VN-100T-CR*0032"), None),
     "asynchronous ASCII off": (lambda: codec.ascii_line("VNWRG,06,0"), b"$VNWRG,06,0*6C\r\n"),
     "binary output 1": (lambda: codec.ascii_line("VNWRG,75,1,1,1,131"), b"$VNWRG,75,1,1,1,131*76\r\n"),
     "binary frame is valid": (lambda: codec.frame_valid(BINARY), True),

@@ -1,8 +1,9 @@
 """Finds and follows the subject in frames: OpenCV's CSRT in a window that rides on the predicted line of sight.
 
 CSRT (A. Lukezic et al., Discriminative Correlation Filter with Channel and Spatial Reliability, CVPR 2017,
-doi 10.1109/CVPR.2017.515) looks near where its subject was. The window is cut around the prediction plus what the last
-frames lay beside it, so that a swerve of the camera is no motion in the window. How sure it is, CSRT doesn't say: the
+doi 10.1109/CVPR.2017.515) looks near where its subject was. The window goes with the subject's predicted motion from
+where it was last, so that a swerve of the camera is no motion in the window, and a better idea of where the subject
+is doesn't tear it away. How sure it is, CSRT doesn't say: the
 correlation of the patch with what the subject has looked like does.
 """
 
@@ -20,19 +21,22 @@ WINDOW = 5.0  # times the box: side of the window
 LOST_BELOW, FOUND_ABOVE = 0.25, 0.35  # confidence
 LOST_FRAMES = 4  # doubtful frames in a row after which it is searched anew
 CHOICES = 3  # places tried in turn
+HANGS, WING = 3, (1.2, 3.4)  # what moves as the subject and hangs so far (boxes) below it is the subject instead
+MOVES = 1.2  # and more: it moves as the subject
 LEARN = 0.06  # share of a sure frame in the remembered look
-OFFSET_GAIN = 0.5
 BOX_M = 1.7  # a pilot and what hangs on them
 STD_SHARE = 0.09  # of the box's side: error of its centre, 1 sigma (tests/vision holds it to that)
 
 
 class Sight(NamedTuple):
-    """Where the subject is expected: px from the picture's top left, 1 sigma (px), side of its box (px)."""
+    """Where the subject is expected: px from the picture's top left, 1 sigma (px), side of its box (px); how far what
+    was where the subject last was has moved since the last frame (px)."""
 
     x: float
     y: float
     std: float
     side: float
+    moved: tuple[float, float] = (0.0, 0.0)
 
 
 class Found(NamedTuple):
@@ -69,7 +73,6 @@ class Follower:
         """Take what is at x, y (px) in a square of ``side`` px as the subject."""
         self.side = max(side, 12.0)
         self.scale = min(1.0, 40.0 / self.side)  # CSRT on 40 px: as good as on more, and quicker
-        self.offset = np.zeros(2)
         self.doubts = 0
         self.last = (x, y)
         window, corner = self._window(image, x, y)
@@ -78,8 +81,9 @@ class Follower:
         self.csrt.init(window, box)
         self.look = self._patch(image, x, y, self.side)
 
-    def search(self, image: np.ndarray, sight: Sight) -> bool:
-        """Find the subject within 3 sigma of ``sight`` and begin there: what stands out from its surroundings most."""
+    def search(self, image: np.ndarray, sight: Sight, moves: np.ndarray | None = None) -> bool:
+        """Find the subject within 3 sigma of ``sight`` and begin there: what stands out from its surroundings most,
+        and, where ``moves`` (h, w) tells, moves as the subject does (motion.py)."""
         reach = int(max(3.0 * sight.std, sight.side))
         half = reach + int(2 * sight.side)
         part, corner = self._cut(image, sight.x, sight.y, half)
@@ -91,33 +95,44 @@ class Follower:
         spread = np.sqrt(np.maximum(self.cv2.blur(small * small, (4 * size + 1,) * 2) - far * far, 16.0)).mean()
         away = np.linalg.norm(near - far, axis=2) / spread
         ys, xs = np.mgrid[0 : away.shape[0], 0 : away.shape[1]] / scale - half
-        away *= np.exp(-0.5 * (xs * xs + ys * ys) / (max(sight.std, 0.35 * sight.side) ** 2))
+        sure = 0.5 if moves is None else 0.25  # how far off it is, counts less where its motion is known
+        away *= np.exp(-sure * (xs * xs + ys * ys) / (max(sight.std, 0.35 * sight.side) ** 2))
+        if moves is not None:
+            cut, _ = self._cut(moves, sight.x, sight.y, half)
+            told = self.cv2.resize(cut, away.shape[::-1], interpolation=self.cv2.INTER_AREA)
+            away *= told
         v, u = np.unravel_index(int(np.argmax(away)), away.shape)
         best = away[v, u]
         for _ in range(self.refused):  # these were tried
             away = np.where(np.hypot(xs - xs[v, u], ys - ys[v, u]) < sight.side, 0.0, away)
             v, u = np.unravel_index(int(np.argmax(away)), away.shape)
-        if away[v, u] < max(0.8, 0.3 * best):
+        least = max(0.8, 0.3 * best)
+        if away[v, u] < least:
             self.refused = 0
             return False
+        for _ in range(HANGS if moves is not None else 0):  # that was a wing, perhaps: its pilot is the subject
+            x, y = xs - xs[v, u], ys - ys[v, u]
+            far = np.hypot(x, y) / sight.side
+            here = (far > WING[0]) & (far < WING[1]) & (y > 0.3 * far * sight.side) & (told > MOVES)
+            under = np.where(here, away, 0.0)
+            if under.max() < least:
+                break
+            v, u = np.unravel_index(int(np.argmax(under)), away.shape)
         close = np.hypot(xs - xs[v, u], ys - ys[v, u]) < 0.6 * sight.side  # its middle, not its most striking part
         weight = np.where(close, np.maximum(away - 0.5 * away[v, u], 0.0), 0.0)
         middle = (weight * (xs + half)).sum() / weight.sum(), (weight * (ys + half)).sum() / weight.sum()
         self.begin(image, corner[0] + middle[0] + 0.5 / scale, corner[1] + middle[1] + 0.5 / scale, sight.side)
         return True
 
-    def step(self, image: np.ndarray, sight: Sight | None = None) -> Found:
-        """One frame. ``sight`` None: nothing is predicted, the subject is looked for where it was."""
+    def step(self, image: np.ndarray, sight: Sight | None = None, moves: np.ndarray | None = None) -> Found:
+        """One frame. ``sight`` None: nothing is predicted, the subject is looked for where it was. ``moves``: see
+        `search`."""
         height, width = image.shape[:2]
         if self.csrt is None:
-            if sight is None or not self.search(image, sight):
+            if sight is None or not self.search(image, sight, moves):
                 return NOWHERE
-            assert self.last is not None
-            self.offset = np.array(self.last) - [sight.x, sight.y]
-        if sight is not None:
-            at = np.array([sight.x, sight.y]) + self.offset
-        else:
-            at = np.array(self.last or (width / 2, height / 2))
+            sight = sight._replace(moved=(0.0, 0.0))
+        at = np.array(self.last or (width / 2, height / 2)) + (sight.moved if sight is not None else (0.0, 0.0))
         window, corner = self._window(image, float(at[0]), float(at[1]))
         ok, box = self.csrt.update(window)
         centre = corner + (np.array(box[:2]) + 0.5 * np.array(box[2:])) / self.scale
@@ -130,10 +145,8 @@ class Follower:
             self.look = look / max(float(np.sqrt(np.mean(look * look))), 1e-6)
         self.doubts = 0 if confidence >= FOUND_ABOVE else self.doubts + 1
         tracking = bool(ok and inside and confidence >= LOST_BELOW)
-        if tracking:
-            self.last = (float(centre[0]), float(centre[1]))
-            if sight is not None:
-                self.offset += OFFSET_GAIN * (centre - at)
+        x, y = (centre if tracking else at).tolist()
+        self.last = (x, y)
         if self.doubts >= LOST_FRAMES:
             self.csrt = None  # searched anew with the next frame
         std = side * STD_SHARE / max(confidence, 0.3)

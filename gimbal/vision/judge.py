@@ -2,8 +2,7 @@
 
 Where the subject is, the beacon knows to metres only; how it moves, by its Doppler velocity, to a tenth of a metre a
 second. What is followed is therefore judged by its motion in the world: a piece of ground that the window has caught
-stays where it is while the line of sight goes on. The largest single step is left out of the sum, so that a turn of the
-attitude's north is not taken for a motion of the subject.
+stays where it is while the line of sight goes on.
 """
 
 from __future__ import annotations
@@ -28,32 +27,19 @@ class Judge:
 
     def begin(self) -> None:
         """A new lock."""
-        self.steps: deque[tuple[float, np.ndarray, np.ndarray]] = deque()  # interval, step beyond the predicted, that
-        self.last: tuple[float, np.ndarray] | None = None
+        self.steps: deque[tuple[float, np.ndarray, np.ndarray]] = deque()  # when, step beyond the predicted, predicted
         self.doubts = self.agreed = 0
 
-    def agrees(self, t_s: float, found_N: np.ndarray, los_rate_N: np.ndarray, range_m: float, std_rad: float) -> bool:
-        """One frame, exposed at t_s: found_N is the unit vector to what is followed, los_rate_N (rad/s) the predicted
-        angular velocity of the line of sight, std_rad the error of a box. False: it isn't the subject."""
-        if self.last is not None:
-            dt = t_s - self.last[0]
-            if not 0.0 < dt < WINDOW_S:
-                self.begin()
-            else:
-                way = dt * np.cross(los_rate_N, self.last[1])
-                self.steps.append((dt, found_N - self.last[1] - way, way))
-        self.last = (t_s, found_N)
-        while self.steps and sum(step[0] for step in self.steps) > WINDOW_S:
+    def agrees(self, t_s: float, beyond: np.ndarray, way: np.ndarray, range_m: float, std_rad: float) -> bool:
+        """One frame, exposed at t_s: ``way`` (3,) is how far the line of sight has turned since the last frame, and
+        ``beyond`` what the place that is followed has moved besides, both rad, in N; std_rad the error of a box.
+        False: it isn't the subject."""
+        self.steps.append((t_s, beyond, way))
+        while t_s - self.steps[0][0] > WINDOW_S:
             self.steps.popleft()
-        if not self.steps:
-            return True
-        seconds = sum(step[0] for step in self.steps)
-        beyond = np.array([step[1] for step in self.steps])
+        seconds = t_s - self.steps[0][0]
+        off = float(np.linalg.norm(np.sum([step[1] for step in self.steps], axis=0)))
         gone = float(np.linalg.norm(np.sum([step[2] for step in self.steps], axis=0)))
-        total = beyond.sum(axis=0)
-        off = float(np.linalg.norm(total))
-        if len(beyond) > 2:
-            off = min(off, float(np.linalg.norm(total - beyond[np.argmax(np.linalg.norm(beyond, axis=1))])))
         most = SIGMAS * std_rad + seconds * SPEED_M_S / max(range_m, 1.0) + SHARE * gone
         if off > most:
             self.doubts, self.agreed = self.doubts + 1, 0

@@ -84,12 +84,14 @@ def test_motion_blurs_along_the_motion():
 def follow(pictures, std_px, seed, hide=(), shift=0.0):
     """Errors (n, 2), stated std, confidence, tracking over frames, with a prediction off by a slow std_px."""
     rng = np.random.default_rng(seed)
-    follower, off, out = Follower(), rng.normal(size=2) * std_px, []
+    follower, off, out, before = Follower(), rng.normal(size=2) * std_px, [], np.zeros(2)
     for k, shot in enumerate(pictures):
         height, width = shot.image.shape[:2]
         off = 0.9 * off + 0.43 * std_px * rng.normal(size=2)
         image = cv2.GaussianBlur(shot.image, (0, 0), 40) if k in hide else shot.image
-        sight = Sight(shot.x * width + off[0], shot.y * height + off[1], std_px, BOX_M / 42.0 * FOCAL)
+        at = np.array([shot.x * width, shot.y * height]) + off
+        sight = Sight(*at, std_px, BOX_M / 42.0 * FOCAL, tuple(at - before))
+        before = at
         found = follower.step(image, sight)
         error = found.x - shot.x * width, found.y - shot.y * height
         out.append((*error, found.std, found.confidence, found.tracking))
@@ -122,7 +124,8 @@ def believed(h, k, off_deg=0.0, std_deg=2.5):
     side = np.cross(u, [0.0, 0.0, -1.0])
     target["los_N"] = u + np.radians(off_deg) * side / np.linalg.norm(side)
     target["los_rate_N"], target["range_m"] = np.cross(u, (next_u - u) / 0.010), np.linalg.norm(los)
-    target["los_std"], nav["q_NC_est"], nav["omega_NC_C_est"] = np.radians(std_deg), h["q_true"][k], turn / 0.001
+    target["los_std"], nav["omega_NC_C_est"] = np.radians(std_deg), turn / 0.001
+    row["setpoint"]["q_NC_sp"] = h["q_true"][k]
     return row[0]
 
 
@@ -151,7 +154,7 @@ def test_a_heading_that_is_found_anew_is_no_reason_to_let_go(pictures):
         row = believed(h, round((shot.t_ns + 500 * shot.exposure_us - 1e9) / 1e6)).copy()
         if k >= 20:  # north is 2 degrees elsewhere, for attitude and line of sight alike
             a = np.radians(1.0)
-            row["nav"]["q_NC_est"] = q_mul(np.array([np.cos(a), 0, 0, np.sin(a)]), row["nav"]["q_NC_est"])
+            row["setpoint"]["q_NC_sp"] = q_mul(np.array([np.cos(a), 0, 0, np.sin(a)]), row["setpoint"]["q_NC_sp"])
             c, s = np.cos(2 * a), np.sin(2 * a)
             for name in ("los_N", "los_rate_N"):
                 row["target"][name] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ row["target"][name]
@@ -196,7 +199,7 @@ def test_where_to_look_comes_from_the_row():
     assert sight_of(row[0], 0, CAMERA, WIDTH, 180) is None
     target["status"], nav["heading_valid"] = TargetStatus.TRACKING, 1
     target["los_N"], target["range_m"], target["los_std"] = (np.cos(0.1), np.sin(0.1), 0.0), 20.0, 0.01
-    nav["q_NC_est"] = (1.0, 0.0, 0.0, 0.0)
+    row["setpoint"]["q_NC_sp"] = (1.0, 0.0, 0.0, 0.0)
     sight = sight_of(row[0], 0, CAMERA, WIDTH, 180)
     assert sight.x == pytest.approx(WIDTH / 2 + FOCAL * np.tan(0.1)) and sight.y == pytest.approx(90)
     assert sight.std == pytest.approx(0.01 * FOCAL)

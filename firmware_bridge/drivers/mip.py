@@ -18,7 +18,7 @@ from firmware_bridge.interface import Capabilities, Identity, ImuDriver, ImuStat
 from firmware_bridge.row_driver import RowDriver
 
 _BAUDS = (115200, 921600, 460800, 230400)
-_FRAME_BYTES = {"reference": 44, "gps": 48}
+_FRAME_BYTES = {"reference": 48, "gps": 48}
 _NACK = {1: "unknown command", 2: "invalid checksum", 3: "invalid parameter", 4: "command failed", 5: "timeout"}
 _G = 9.80665
 
@@ -84,7 +84,9 @@ class Mip(RowDriver, ImuDriver):
         if not base or base % hz:
             raise OptionError(f"driver 'mip', option 'rate_hz': {hz} does not divide the device's {base} Hz. Take one "
                               "of its divisors, such as 500, 250, 200 or 100.")  # fmt: skip
-        items = [(codec.ACCEL_G, base // hz), (codec.GYRO, base // hz), (self._time_field, base // hz)]
+        items = [(field, base // hz) for field in (codec.ACCEL_G, codec.GYRO, self._time_field)]
+        if self.options["time"] == "reference":
+            items.append((codec.OVERRANGE, base // hz))
         self._must(codec.CONFIG, codec.MESSAGE_FORMAT, codec.message_format(codec.WRITE, codec.SENSOR, items))
         back = self._must(codec.CONFIG, codec.MESSAGE_FORMAT, codec.message_format(codec.READ, codec.SENSOR, ()))
         if back.get(0x8F, b"")[2:] != b"".join(struct.pack(">BH", *item) for item in items):
@@ -135,7 +137,7 @@ class Mip(RowDriver, ImuDriver):
 
     def _take_data(self, found: list[codec.Field], arrival_ns: int) -> None:
         gyro = accel_g = None
-        device_ns = -1
+        device_ns, out_of_range = -1, 0
         for descriptor, value in found:
             if descriptor == codec.ACCEL_G:
                 accel_g = codec.vector(value)
@@ -143,6 +145,8 @@ class Mip(RowDriver, ImuDriver):
                 gyro = codec.vector(value)
             elif descriptor == self._time_field:
                 device_ns = codec.time_ns(descriptor, value)
+            elif descriptor == codec.OVERRANGE:
+                out_of_range = int.from_bytes(value, "big") & codec.CLIP_BITS
         if gyro is None or accel_g is None or device_ns < 0:
             self.counters.unknown_frames += 1
             return
@@ -154,7 +158,8 @@ class Mip(RowDriver, ImuDriver):
         if device_ns == self._last_ns:
             self.counters.duplicates += 1
             return
-        status = ImuStatus.CLIPPED if top_gyro >= self._clip_gyro or top_accel >= self._clip_accel else ImuStatus(0)
+        clipped = out_of_range or top_gyro >= self._clip_gyro or top_accel >= self._clip_accel
+        status = ImuStatus.CLIPPED if clipped else ImuStatus(0)
         step_ns = device_ns - self._last_ns
         if self._last_ns >= 0 and step_ns * self.options["rate_hz"] > 1_500_000_000:
             status |= ImuStatus.LOST_BEFORE

@@ -6,15 +6,16 @@ up idle. With the option time = "gps" it is a 3DM-GX5-25: no reference time, GPS
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from firmware_bridge.emulators.base import NEVER, Emulator
 from firmware_bridge.emulators.physics import ImuSample
 
 UNKNOWN, PARAMETER = 1, 3
-G = 9.80665
+G, DEG = 9.80665, math.pi / 180
 
 
 class MipEmulator(Emulator):
@@ -26,7 +27,7 @@ class MipEmulator(Emulator):
         self.rate = 1.0 + 1e-6 * float(str(self.options.get("clock_ppm", 0.0)))
         self.old = self.options.get("time") == "gps"
         self.base_hz = 500 if self.old else 1000
-        self.known = {0x04, 0x05, 0x06, 0x12} if self.old else {0x04, 0x05, 0x06, 0x12, 0xD5}
+        self.known = {0x04, 0x05, 0x06, 0x12} if self.old else {0x04, 0x05, 0x06, 0x12, 0x18, 0xD5}
 
     def power_up(self, now_ns: int) -> None:
         self._tail = b""
@@ -59,6 +60,7 @@ class MipEmulator(Emulator):
             0x05: b"".join(struct.pack(">f", x) for x in sample.gyro_rad_s),
             0x06: bytes(12),
             0x12: struct.pack(">d", device_ns * 1e-9) + b"\x08\x9c\x00\x00",
+            0x18: struct.pack(">H", _over(sample.accel_m_s2, 8 * G) | _over(sample.gyro_rad_s, 500 * DEG) << 4),
             0xD5: device_ns.to_bytes(8, "big"),
         }
         self._packet(0x80, [(descriptor, values[descriptor]) for descriptor in due], t_ns + self.latency_ns)
@@ -125,6 +127,11 @@ class MipEmulator(Emulator):
         body = b"".join(bytes([2 + len(value), number]) + value for number, value in fields)
         head = b"ue" + bytes([group, len(body)]) + body
         self.send(head + _sums(head), t_ns)
+
+
+def _over(values: Sequence[float], most: float) -> int:
+    """A bit for each axis at its end of scale."""
+    return sum((abs(value) >= most) << axis for axis, value in enumerate(values))
 
 
 def _sums(data: bytes) -> bytes:

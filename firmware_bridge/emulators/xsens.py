@@ -81,6 +81,7 @@ class XsensEmulator(Emulator):
             return struct.pack(">f", 1.0) + bytes(12)
         if group == 0xE020:
             clip = sum(1 << 11 + i for i, g in enumerate(sample.gyro_rad_s) if abs(g) > math.radians(2000))
+            clip |= sum(1 << 8 + i for i, a in enumerate(sample.accel_m_s2) if abs(a) > 10 * 9.80665)
             return (0x03 | clip | (1 << 19 if clip else 0)).to_bytes(4, "big")
         return bytes(SIZES[group >> 8][group & 0xFF])
 

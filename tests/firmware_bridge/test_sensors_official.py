@@ -16,6 +16,7 @@ from firmware_bridge import registry
 from firmware_bridge.emulators.line import UartLine
 from firmware_bridge.emulators.physics import Fix, ImuSample, StillImage, StillImu, StraightFlight
 from firmware_bridge.emulators.pty_host import Host, SimClock
+from firmware_bridge.interface import ImuStatus
 from tests.contract.bridge_bench import make_bench
 from tests.firmware_bridge.serving import served
 
@@ -23,10 +24,13 @@ START = Fix(46.5, 7.9, 1500.0, (20.0, -5.0, 1.5), 1.2, 0.11, 3, 0.5)
 
 
 class Turning:
-    """A steady turn with gravity on z."""
+    """A steady turn with gravity on z, or what else is given."""
+
+    def __init__(self, gyro=(0.2, -0.1, 0.3), accel=(0.5, -0.25, 9.8)) -> None:
+        self.gyro, self.accel = gyro, accel
 
     def sample(self, t_ns: int) -> ImuSample:
-        return ImuSample((0.2, -0.1, 0.3), (0.5, -0.25, 9.8), 25.0)
+        return ImuSample(self.gyro, self.accel, 25.0)
 
 
 def sent(name: str, physics, seconds: float, options=None) -> bytes:
@@ -199,6 +203,22 @@ def test_rows_carry_what_the_sensor_measured():
         says = bench.driver.capabilities.carrier_only
         assert bool(says) == (name in ("bno08x_rvc", "witmotion"))
     assert "carrier" in make_bench("bno08x_rvc").open().model
+
+
+@pytest.mark.parametrize("name, options", [
+    ("vectornav", {}), ("vectornav", {"output": "common"}), ("xsens", {}), ("mip", {"time": "gps"}), ("witmotion", {}),
+    ("mip", {"gyro_range_deg_s": 1e4, "accel_range_g": 1e3}),  # by the device's own flags, whatever is said of its range
+    ("xsens", {"gyro_range_deg_s": 1e4, "accel_range_g": 1e3}),
+])  # fmt: skip
+def test_samples_at_full_scale_are_marked(name, options):
+    bench = make_bench(name, options)
+    bench.open()
+    quiet = bench.collect(100)
+    assert not (quiet["status"] & ImuStatus.CLIPPED).any()
+    bench.wire.emulator.physics = Turning((0.2, -40.0, 0.3), (0.5, -0.25, 9.8))
+    assert (bench.collect(100)["status"][-5:] & ImuStatus.CLIPPED).all()
+    bench.wire.emulator.physics = Turning((0.2, -0.1, 0.3), (0.5, -0.25, 170.0))
+    assert (bench.collect(100)["status"][-5:] & ImuStatus.CLIPPED).all()
 
 
 def test_fix_rows_hold_plain_numbers():

@@ -207,7 +207,7 @@ def test_rows_carry_what_the_sensor_measured():
 
 @pytest.mark.parametrize("name, options", [
     ("vectornav", {}), ("vectornav", {"output": "common"}), ("xsens", {}), ("mip", {"time": "gps"}), ("witmotion", {}),
-    ("mip", {"gyro_range_deg_s": 1e4, "accel_range_g": 1e3}),  # by the device's own flags, whatever is said of its range
+    ("mip", {"gyro_range_deg_s": 1e4, "accel_range_g": 1e3}),  # by its own flags, whatever is said
     ("xsens", {"gyro_range_deg_s": 1e4, "accel_range_g": 1e3}),
 ])  # fmt: skip
 def test_samples_at_full_scale_are_marked(name, options):

@@ -131,7 +131,6 @@ class Renderer:
         self, image: np.ndarray, R_NC: np.ndarray, camera_N: np.ndarray, at: np.ndarray, axes: np.ndarray
     ) -> None:
         """Draw canopy, lines and pilot at ``at`` (m, N) with axes (3, 3): rows forward, side, up."""
-        cv2 = self.cv2
         forward, side, up = axes
         angle = np.linspace(-0.5, 0.5, CELLS + 1)[:, None] * SPAN_M / RADIUS_M
         crest = at + up * (LINES_M - RADIUS_M + 0.5 + RADIUS_M * np.cos(angle)) + side * RADIUS_M * np.sin(angle)
@@ -140,10 +139,18 @@ class Renderer:
         body = self.project(R_NC, camera_N, at + np.array([[0.55], [0.15], [-0.75]]) * up)
         if not (np.isfinite(edges).all() and np.isfinite(body).all()) or np.abs(edges).max() > 8 * self.width:
             return
+        above = np.linalg.norm(crest[CELLS // 2] - camera_N) < np.linalg.norm(at - camera_N)
+        draw = [self._wing, self._pilot]
+        for part in reversed(draw) if above else draw:  # the farther first
+            part(image, edges, body, self.focal / max(float(np.linalg.norm(at - camera_N)), 1.0))
+
+    def _wing(self, image: np.ndarray, edges: list[np.ndarray], body: np.ndarray, scale: float) -> None:
         for i in range(CELLS):
             quad = np.stack([edges[0][i], edges[0][i + 1], edges[1][i + 1], edges[1][i]])
-            cv2.fillPoly(image, [np.round(quad * 16).astype(np.int32)], COLOURS[i % 3], cv2.LINE_AA, 4)
-        scale = self.focal / max(float(np.linalg.norm(at - camera_N)), 1.0)
+            self.cv2.fillPoly(image, [np.round(quad * 16).astype(np.int32)], COLOURS[i % 3], self.cv2.LINE_AA, 4)
+
+    def _pilot(self, image: np.ndarray, edges: list[np.ndarray], body: np.ndarray, scale: float) -> None:
+        cv2 = self.cv2
         for i in (0, 2, 4, 5, 7, 9):
             a, b = (np.round(p * 16).astype(int).tolist() for p in (edges[0][i], body[0]))
             cv2.line(image, a, b, (90, 80, 80), 1, cv2.LINE_AA, 4)

@@ -23,6 +23,7 @@ LOST_FRAMES = 4  # doubtful frames in a row after which it is searched anew
 CHOICES = 3  # places tried in turn
 HANGS, WING = 3, (1.2, 3.4)  # what moves as the subject and hangs so far (boxes) below it is the subject instead
 MOVES = 1.2  # and more: it moves as the subject
+STANDS_OUT = 0.8  # of the scatter of the surroundings
 LEARN = 0.06  # share of a sure frame in the remembered look
 BOX_M = 1.7  # a pilot and what hangs on them
 STD_SHARE = 0.09  # of the box's side: error of its centre, 1 sigma (tests/vision holds it to that)
@@ -106,8 +107,7 @@ class Follower:
         for _ in range(self.refused):  # these were tried
             away = np.where(np.hypot(xs - xs[v, u], ys - ys[v, u]) < sight.side, 0.0, away)
             v, u = np.unravel_index(int(np.argmax(away)), away.shape)
-        least = max(0.8, 0.3 * best)
-        if away[v, u] < least:
+        if away[v, u] < max(STANDS_OUT, 0.3 * best):
             self.refused = 0
             return False
         for _ in range(HANGS if moves is not None else 0):  # that was a wing, perhaps: its pilot is the subject
@@ -115,7 +115,7 @@ class Follower:
             far = np.hypot(x, y) / sight.side
             here = (far > WING[0]) & (far < WING[1]) & (y > 0.3 * far * sight.side) & (told > MOVES)
             under = np.where(here, away, 0.0)
-            if under.max() < least:
+            if under.max() < STANDS_OUT:
                 break
             v, u = np.unravel_index(int(np.argmax(under)), away.shape)
         close = np.hypot(xs - xs[v, u], ys - ys[v, u]) < 0.6 * sight.side  # its middle, not its most striking part

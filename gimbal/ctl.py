@@ -171,6 +171,12 @@ def format_status(status: dict[str, Any]) -> str:
     lines += [f"no arm   {reason}" for reason in status["blockers"]]
     if status["limits"]:
         lines.append(f"limits   {', '.join(status['limits'])}")
+    if status["mode_reason"]:
+        lines.append(f"for now  {status['mode_reason']}")
+    if status["target"] != "none":
+        lines.append(f"target   {status['target']} ({status['target_source']}), {status['target_range_m']:g} m")
+    if status["measurements_refused"]:
+        lines.append(f"refused  measurements of the subject: {', '.join(status['measurements_refused'])}")
     angles, rates = status["joint_deg"], status["rate_deg_s"]
     lines.append(f"joints   roll {angles[0]:+.1f}  pitch {angles[1]:+.1f}  yaw {angles[2]:+.1f} deg")
     lines.append(f"rates    roll {rates[0]:+.1f}  pitch {rates[1]:+.1f}  yaw {rates[2]:+.1f} deg/s")

@@ -14,7 +14,8 @@ import numpy as np
 from gimbal import faults
 from gimbal.daemon import end_process, instance
 from gimbal.loop.board import Board, Phase
-from gimbal.records import Arm, Mode, Verb
+from gimbal.records import Arm, Mode, TargetSource, TargetStatus, Verb
+from gimbal.targeting.track_records import Status
 from gimbal.telemetry.inbox import InboxWriter
 from gimbal.telemetry.ring import RingReader
 from gimbal.telemetry.shm import SharedMemoryError
@@ -23,6 +24,7 @@ from gimbal.units import DEG
 WAIT_S = 0.5
 STOP_WAIT_S = 0.25  # a loop that doesn't take a STOP in this time is ended
 STALLED_S = 0.3
+LOOK_BACK = 1000  # rows: of these status tells which measurements of the subject were refused
 RATE_LIFE_NS = 250_000_000
 LIFE_NS = 500_000_000
 PATH_WORDS = {"stop": 0, "record": 1, "play": 2}
@@ -238,12 +240,15 @@ class Desk:
             "rt": report.get("line", ""), "devices": report.get("devices", {}),
         }  # fmt: skip
         try:
-            row = self._reader().latest()
+            reader = self._reader()
         except Refused:
             status["state"] = Phase(board["phase"]).name.lower()
             return status
+        row = reader.latest()
         if row is None:
             return status
+        reader.next_index = max(reader.first - LOOK_BACK, 0)
+        status["measurements_refused"] = refused_measurements(reader.read_new(LOOK_BACK))
         age_s = 1e-9 * (time.monotonic_ns() - int(row[0]["t_ns"]))
         return status | row_status(row[0]) | {"stalled_s": round(age_s, 2) if age_s > STALLED_S else 0.0}
 
@@ -252,7 +257,14 @@ _EMPTY_STATUS: dict[str, Any] = {
     "state": "boot", "mode": "off", "owner": 0, "fault": "", "fault_text": "", "blockers": [], "limits": [],
     "fault_now": "", "fault_now_text": "", "stalled_s": 0.0,
     "link_lost": 0, "joint_deg": [0.0] * 3, "rate_deg_s": [0.0] * 3, "command_mode": [0] * 3, "tick": 0,
+    "mode_reason": "", "target": "none", "target_source": "none", "target_range_m": 0.0, "measurements_refused": [],
 }  # fmt: skip
+
+
+def refused_measurements(rows: np.ndarray) -> list[str]:
+    """Why, in these TICK rows, measurements of the subject weren't used: names of tracker statuses."""
+    seen = {Status(int(code)) for code in np.unique(rows["target"]["fix_status"])}
+    return [status.name.lower() for status in sorted(seen - {Status.ACCEPTED, Status.PENDING})]
 
 
 def row_status(row: Any) -> dict[str, Any]:
@@ -273,4 +285,8 @@ def row_status(row: Any) -> dict[str, Any]:
         "rate_deg_s": [float(w / DEG) for w in row["nav"]["omega_NC_C_est"]],
         "command_mode": [int(m) for m in row["command"]["mode"]],
         "tick": int(row["tick"]),
+        "mode_reason": faults.sentence(int(row["goal"]["reason"])) if row["goal"]["reason"] else "",
+        "target": TargetStatus(int(row["target"]["status"])).name.lower(),
+        "target_source": TargetSource(int(row["target"]["source"])).name.lower(),
+        "target_range_m": round(float(row["target"]["range_m"]), 1),
     }

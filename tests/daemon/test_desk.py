@@ -19,7 +19,8 @@ from gimbal.daemon import end_process, instance
 from gimbal.daemon.desk import Desk, Refused, row_status
 from gimbal.faults import Blocker, Code
 from gimbal.loop.board import Board, Phase
-from gimbal.records import TICK, Arm, Verb
+from gimbal.records import TICK, Arm, TargetSource, Verb
+from gimbal.targeting.track_records import Status
 from gimbal.telemetry.inbox import InboxWriter
 from gimbal.telemetry.ring import RingWriter
 from gimbal.why import of_status
@@ -31,15 +32,24 @@ DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 
 
 @pytest.fixture
-def desk():
+def name():
+    return f"desk-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def ring(name):
+    ring = RingWriter(instance.segment(name, "tick"), TICK, 64, {"rig": name})
+    yield ring
+    ring.close()
+
+
+@pytest.fixture
+def desk(name, ring):
     """A desk whose loop is a child that never ticks."""
-    name = f"desk-{uuid.uuid4().hex[:8]}"
     board = Board(instance.segment(name, "board"), create=True)
     inbox = InboxWriter(instance.segment(name, "inbox"))
-    ring = RingWriter(instance.segment(name, "tick"), TICK, 64, {"rig": name})
     board["phase"] = Phase.RUNNING
     yield Desk(name, load_rig("torque").config, inbox, board, os.getpid())
-    ring.close()
     inbox.close()
     board.unlink()
 
@@ -137,3 +147,17 @@ def test_why_blames_a_killed_loop_only_in_logs_of_the_daemon(tmp_path, monkeypat
         log = SimpleNamespace(rows=lambda: rows, header={"source": source} if source else {})
         monkeypatch.setattr("gimbal.telemetry.reader.open_log", lambda path, log=log: log)
         assert any("was killed" in line for line in why.of_log(tmp_path)["says"]) is said
+
+
+def test_status_tells_what_the_picture_rests_on_and_which_measurements_were_refused(desk, ring):
+    row = np.zeros(1, TICK)
+    row["target"]["status"], row["target"]["source"], row["target"]["range_m"] = 1, TargetSource.GNSS, 23.0
+    row["goal"]["reason"] = Code.CAMERA_BLIND
+    for fix_status in (Status.ACCEPTED, Status.FUTURE, Status.ACCEPTED, Status.GATED, Status.ACCEPTED):
+        row["target"]["fix_status"] = fix_status
+        ring.publish(row)
+    status = desk.status()
+    assert status["measurements_refused"] == ["gated", "future"]
+    text = ctl.format_status(status)
+    assert "target   tracking (gnss), 23 m" in text and faults.sentence(Code.CAMERA_BLIND) in text
+    assert "refused  measurements of the subject: gated, future" in text

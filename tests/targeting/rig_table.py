@@ -136,7 +136,6 @@ def draw(path: str, curve: dict[float, list[tuple[float, dict[str, float]]]]) ->
     for axes, corner, goal in ((left, 2, 300), (right, 10, 20)):
         axes.axhline(goal, color="grey", lw=0.8, ls="--")
         axes.set(xlabel="pointing error, 95th percentile, deg", ylabel=f"added motion above {corner} Hz, µrad RMS")
-        axes.set_yscale("log")
         axes.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=110)

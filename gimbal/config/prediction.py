@@ -18,15 +18,16 @@ from gimbal.units import G0
 SLOWEST_RAD_S2 = 0.25  # acceleration of the lowest level, doubled from level to level
 MOTION_DAMPING = 0.3
 FELT_HZ = 50.0  # two low-passes of the base's acceleration that is foreseen
-FELT_TAP_S = 0.003
 CALM_HZ = 90.0  # and of what stands in for it: quantisation noise beyond shakes the structure
 STRETCH_DAMPING = 0.1  # more than the structure's: what is known of its mode is not exact
 NOISE_STEPS = 6.0  # of the encoder: no reading jumps further by noise
 MOST_RAD_S2 = 500.0  # nor a carrier by itself
+NO_SECTION = (1.0, 0.0, 0.0, 0.0, 0.0)
 # foresight: how the loops let a torque error into the picture, nearly: most at SEEN_HZ[0], less on both sides, faster
 # from [1] to [2]
 SEEN_HZ, SEEN_Q = (11.0, 22.0, 36.0), 1.2
-TAP_S = 0.001
+TAP_S, BASE_TAP_S = 0.002, 0.003  # of the specific force, of the base's acceleration
+SPARED_DAMPING = 0.4  # of the sections that keep a forecast of the specific force off the structure's modes
 LEARNED_S, CHECKED_S, FADED_S = 20.0, 2.0, 0.5
 
 
@@ -140,13 +141,44 @@ def _section(over: list[float], under: list[float], rate_hz: float) -> list[floa
     return [b[0] / a[0], b[1] / a[0], b[2] / a[0], a[1] / a[0], a[2] / a[0]]
 
 
+def _base_felt(rig: Rig) -> tuple[list[list[float]], float]:
+    """Sections of the base's acceleration that is foreseen, and their lag (s): two low-passes, the second of torque
+    through the structure.
+
+    What accelerates a stage by its spring has to accelerate the motor by the spring's stretch too. In axes that aren't
+    the joints' there is one mode for all: of the two lowest the mean, since the outer ones are those that are moved.
+    """
+    rate, lag_s = rig.loop_rate_hz, 2.0 * math.sqrt(2.0) / (2.0 * math.pi * FELT_HZ)
+    low = lowpass_coefficients(FELT_HZ, rate)
+    if rig.structure.motor_inertia_share <= 0.0:
+        return [low, low], lag_s
+    mode_hz = float(np.mean(sorted(rig.structure.mode_hz)[:2]))
+    return [low, shaping_coefficients(mode_hz, 0.0, FELT_HZ, math.sqrt(0.5), rate)], lag_s
+
+
+def _force_felt(rig: Rig) -> tuple[list[list[float]], float]:
+    """Sections of the specific force that is foreseen, and their lag (s): broadband vibration that nobody foresees is
+    not to shake the structure at its modes."""
+    if rig.structure.motor_inertia_share <= 0.0:
+        return [list(NO_SECTION)] * 2, 0.0
+    modes = sorted(rig.structure.mode_hz)
+    at_hz = (float(np.mean(modes[:2])), modes[2])
+    sections = [shaping_coefficients(f, 0.0, f, SPARED_DAMPING, rig.loop_rate_hz) for f in at_hz]
+    return sections, sum(2.0 * SPARED_DAMPING / (2.0 * math.pi * f) for f in at_hz)
+
+
 def pack_foresight(p: np.void, rig: Rig) -> None:
     """Fill FORESIGHT_PARAMS for the specific force."""
     ff = rig.control.feedforward
     imu_lag_s = math.sqrt(2.0) / (2.0 * math.pi * rig.imu.bandwidth_hz)
     p["turn"] = 0
+    p["felt"], lag_s = _force_felt(rig)
     noise = rig.imu.accel_noise_ug_rtHz * 1e-6 * G0 * math.sqrt(0.5 * rig.imu.rate_hz)
-    _pack_learning(p, rig, TAP_S, horizon_s(rig) + imu_lag_s, noise)
+    seen = _seen_flat(rig)
+    if rig.structure.motor_inertia_share > 0.0:
+        mode_hz = float(np.mean(rig.structure.mode_hz))
+        seen = shaping_coefficients(mode_hz, SPARED_DAMPING, mode_hz, 0.5 * SPARED_DAMPING, rig.loop_rate_hz)
+    _pack_learning(p, rig, TAP_S, horizon_s(rig) + lag_s + imu_lag_s, noise, seen)
     p["on"] = p["on"] and ff.foresight and ff.prediction and ff.imbalance
 
 
@@ -155,39 +187,46 @@ def pack_shake(p: np.void, rig: Rig) -> None:
     ff, rate, dt_s = rig.control.feedforward, rig.loop_rate_hz, 1.0 / rig.loop_rate_hz
     lsb = 2.0 * math.pi / 2**rig.encoder.bits
     p["most"] = MOST_RAD_S2 + NOISE_STEPS * lsb / (dt_s * dt_s)
-    p["felt"] = lowpass_coefficients(FELT_HZ, rate)
     p["calm"] = lowpass_coefficients(CALM_HZ, rate)
-    if rig.structure.motor_inertia_share > 0.0:
-        # what accelerates a stage by its spring has to accelerate the motor by the spring's stretch too. In base axes
-        # there is one mode for all joints: of the two lowest the mean, since the outer ones are those that are moved
-        mode_hz = float(np.mean(sorted(rig.structure.mode_hz)[:2]))
-        p["felt"][1] = shaping_coefficients(mode_hz, 0.0, FELT_HZ, math.sqrt(0.5), rate)
     # a change of readings is their rate half a tick ago; the gyro's low-pass has its own lag
     imu_lag_s = math.sqrt(2.0) / (2.0 * math.pi * rig.imu.bandwidth_hz)
     between_s = rig.encoder.delay_ms * 1e-3 + 0.5 * dt_s - imu_lag_s
     p["before_share"] = min(max(between_s * rate, 0.0), 1.0)
     learning = p["foresight"]
     learning["turn"] = 1
+    learning["felt"], lag_s = _base_felt(rig)
     # quantisation, differentiated twice, through the low-passes
     noise = lsb / math.sqrt(12.0) * (2.0 * math.pi * FELT_HZ) ** 2 * math.sqrt(2.0 * FELT_HZ / rate)
-    felt_lag_s = 2.0 * math.sqrt(2.0) / (2.0 * math.pi * FELT_HZ) + dt_s + rig.encoder.delay_ms * 1e-3
-    _pack_learning(learning, rig, FELT_TAP_S, horizon_s(rig) + felt_lag_s, noise)
+    lag_s += dt_s + rig.encoder.delay_ms * 1e-3
+    _pack_learning(learning, rig, BASE_TAP_S, horizon_s(rig) + lag_s, noise, _seen_flat(rig))
     learning["on"] = learning["on"] and ff.foresight and ff.prediction and ff.inertia
 
 
-def _pack_learning(p: np.void, rig: Rig, tap_s: float, lead_s: float, noise: float) -> None:
-    """What both have in common; a horizon longer than its memory switches foresight off."""
+def _seen_flat(rig: Rig) -> list[float]:
+    """Section that falls from SEEN_HZ[1] on and is flat from [2] on."""
+    high, flat = (2.0 * math.pi * f for f in SEEN_HZ[1:])
+    level = (high / flat) ** 2
+    over, under = [level, 1.4 * flat * level, high * high], [1.0, 1.4 * high, high * high]
+    return _section(over, under, rig.loop_rate_hz)
+
+
+def _pack_learning(p: np.void, rig: Rig, tap_s: float, lead_s: float, noise: float, seen_high: list[float]) -> None:
+    """What both have in common; a horizon longer than its memory switches foresight off.
+
+    Args:
+        seen_high: section, how a torque error is seen beyond its peak.
+    """
     rate = rig.loop_rate_hz
     p["slow"] = 1.0 / (0.5 * rate)
     p["ticks"] = min(max(round(tap_s * rate), 1), PHASES)
     lead = lead_s * rate
     p["horizon"] = math.ceil(lead - 1e-9)
     p["less"] = p["horizon"] - lead
+    p["late_taps"], p["late_phase"] = divmod(int(p["horizon"]), int(p["ticks"]))
     p["on"] = p["horizon"] < min(FORCE_LINE, LATEST * p["ticks"])
-    peak, high, flat = (2.0 * math.pi * f for f in SEEN_HZ)
-    level = (high / flat) ** 2
+    peak = 2.0 * math.pi * SEEN_HZ[0]
     p["weight"][0] = _section([0.0, peak / SEEN_Q, 0.0], [1.0, peak / SEEN_Q, peak * peak], rate)
-    p["weight"][1] = _section([level, 1.4 * flat * level, high * high], [1.0, 1.4 * high, high * high], rate)
+    p["weight"][1] = seen_high
     step_s = 6.0 / rate  # six axes, one a tick
     p["forget"] = math.exp(-step_s / LEARNED_S)
     p["check"] = step_s / CHECKED_S

@@ -26,8 +26,7 @@ from gimbal.control.motion_ahead import AHEAD_PARAMS, AHEAD_STATE, look_ahead, r
 from gimbal.control.sign_check import SIGN_STATE, check_sign, sign_reset
 from gimbal.kernels.build import kernel
 from gimbal.kernels.filters import biquad
-from gimbal.kernels.joints import q_from_joints
-from gimbal.kernels.quat import add3, dot3, load3, q_rotate, scale3
+from gimbal.kernels.quat import add3, dot3, load3, load4, q_rotate, scale3
 
 NOTCHES = 6  # second-order sections per joint
 
@@ -102,7 +101,7 @@ def _joint_motion(p, s, q_BC, vector_C, out):
 def _follow_camera(p, s, rate_C):
     """What the camera's own rotation makes of the joints, and of the stages about the joints' axes."""
     chain, ahead, order = s["chain"], s["ahead"], p["chain"]["order"]
-    q_BC = q_from_joints(order, ahead["angle"])
+    q_BC = load4(chain["q_B"][2])
     rate_B = q_rotate(q_BC, rate_C)
     for k in range(3):
         ahead["camera_turn"][order[k]] = dot3(load3(chain["axis_B"][k]), rate_B)
@@ -153,7 +152,7 @@ def allocate(p, s, demand_C, fast_C, share, rate_sp_C, accel_sp_C, force_C, dt_s
     """
     chain, ahead = s["chain"], s["ahead"]
     order = p["chain"]["order"]
-    q_BC = q_from_joints(order, ahead["angle"])
+    q_BC = load4(chain["q_B"][2])
     _feedback(p, s, q_BC, demand_C, p["sections"], s["sections"], s["feedback"])
     if p["with_fast"]:
         _feedback(p, s, q_BC, fast_C, p["fast_sections"], s["fast_sections"], s["fast"])
@@ -202,7 +201,7 @@ def learn(p, s, dt_s):
     Returns whether a feed-forward is off because its sign is wrong.
     """
     for a in range(3):
-        learn_cogging(p["cogging"], s["cogging"], a, s["ahead"]["angle"][a], s["rate"][a], s["feedback"][a], dt_s)
+        learn_cogging(p["cogging"], s["cogging"], a, s["rate"][a], s["feedback"][a], dt_s)
     return check_sign(s["sign"], s["feedback"], s["dynamics"], s["drag"], dt_s)
 
 

@@ -19,7 +19,6 @@ from gimbal.kernels.quat import add3, cross3, load3, q_axis, q_mul, q_rotate, sc
 SHAKE_PARAMS = np.dtype(
     [
         ("foresight", FORESIGHT_PARAMS),
-        ("felt", "f8", (2, 5)),  # sections: low-pass; acceleration as torque through the structure has to make it
         ("calm", "f8", 5),  # section: low-pass of what the Kalman filters say
         ("most", "f8"),  # rad/s² that a change of readings can mean
         ("before_share", "f8"),  # of the tick before in the camera's rate that goes with a change of readings
@@ -32,9 +31,8 @@ SHAKE_STATE = np.dtype(
         ("axes", "f8", (3, 3)),  # the joints' axes now, by place, in B as all below
         ("camera_rate", "f8", 3),  # rad/s, of the tick before
         ("rate", "f8", 3),  # rad/s, the base's
-        ("sections", "f8", (3, 2, 2)),
         ("calm", "f8", (3, 2)),
-        ("now", "f8", 3),  # rad/s²: the base's acceleration as felt,
+        ("now", "f8", 3),  # rad/s²: the base's acceleration as read,
         ("instead", "f8", 3),  # and as the Kalman filters expect it
         ("foresight", FORESIGHT_STATE),
         ("trust", "f8"),  # share of what is foreseen in it, least of the axes
@@ -86,9 +84,7 @@ def shake(p, s, order, ahead, rate_C, doubted, dt_s):
         return
     for c in range(3):
         raw = (rate[c] - s["rate"][c]) / dt_s if s["seen"] else 0.0
-        raw = min(max(raw, -p["most"]), p["most"])
-        x = biquad(p["felt"][0], s["sections"][c, 0], raw)
-        s["now"][c] = biquad(p["felt"][1], s["sections"][c, 1], x)
+        s["now"][c] = min(max(raw, -p["most"]), p["most"])
     store3(s["rate"], rate)
     s["seen"] = 1
     own = turning(a0, a1, a2, kalman_rate[i], kalman_rate[j], kalman_rate[k])

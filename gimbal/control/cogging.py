@@ -28,7 +28,15 @@ COGGING_PARAMS = np.dtype(
     ],
     align=True,
 )
-COGGING_STATE = np.dtype([("c", "f8", (3, HARMONICS)), ("s", "f8", (3, HARMONICS)), ("mean", "f8", 3)], align=True)
+COGGING_STATE = np.dtype(
+    [
+        ("c", "f8", (3, HARMONICS)),
+        ("s", "f8", (3, HARMONICS)),
+        ("wave", "f8", (3, HARMONICS, 2)),  # cosine and sine at the angle of this tick
+        ("mean", "f8", 3),
+    ],
+    align=True,
+)
 
 
 @kernel
@@ -38,14 +46,15 @@ def cogging_torque(p, s, axis, angle):
         return 0.0
     total = 0.0
     for h in range(HARMONICS):
-        w = p["periods"][h] * angle
-        total += s["c"][axis, h] * math.cos(w) + s["s"][axis, h] * math.sin(w)
+        w, wave = p["periods"][h] * angle, s["wave"][axis, h]
+        wave[0], wave[1] = math.cos(w), math.sin(w)
+        total += s["c"][axis, h] * wave[0] + s["s"][axis, h] * wave[1]
     return total
 
 
 @kernel
-def learn_cogging(p, s, axis, angle, rate, feedback, dt_s):
-    """Learn from the feedback torque (N m) at a joint's angle and rate."""
+def learn_cogging(p, s, axis, rate, feedback, dt_s):
+    """Learn from the feedback torque (N m) at the angle that ``cogging_torque`` was last asked for, and the rate."""
     if not p["on"]:
         return
     s["mean"][axis] += p["slow"] * (feedback - s["mean"][axis])
@@ -56,7 +65,7 @@ def learn_cogging(p, s, axis, angle, rate, feedback, dt_s):
         limit = p["limit"][h]
         if limit <= 0.0 or speed * p["periods"][h] > p["ripple_max"]:
             continue
-        w = p["periods"][h] * angle
+        wave = s["wave"][axis, h]
         gain = p["learn_1_s"] * weight * dt_s * x
-        s["c"][axis, h] = min(max(s["c"][axis, h] + gain * math.cos(w), -limit), limit)
-        s["s"][axis, h] = min(max(s["s"][axis, h] + gain * math.sin(w), -limit), limit)
+        s["c"][axis, h] = min(max(s["c"][axis, h] + gain * wave[0], -limit), limit)
+        s["s"][axis, h] = min(max(s["s"][axis, h] + gain * wave[1], -limit), limit)

@@ -17,8 +17,7 @@ import numpy as np
 
 from gimbal.faults import Code
 from gimbal.kernels.build import kernel
-from gimbal.kernels.joints import q_from_joints
-from gimbal.kernels.quat import cross3, dot3, load3, q_rotate, q_unrotate, store3
+from gimbal.kernels.quat import cross3, dot3, load3, load4, q_rotate, q_unrotate, store3
 
 HORIZON = 0.1  # squared weight of rotation about the boresight against that of the line of sight
 STOPPED = 0.035  # rad/s that a stop takes of a joint's rate: no more than noise, and it isn't told
@@ -101,14 +100,14 @@ def _outer_way(p, a, pull, det, along, err_1, err_l, rate):
 
 
 @kernel
-def feasible(p, s, chain, ahead, nav, order, rate_sp_C, authority, control):
+def feasible(p, s, chain, nav, order, rate_sp_C, authority, control):
     """Hold CONTROL.rate_cmd_C to what the joints can do; returns limit bits.
 
     What the outer joint can't turn is lost about one axis of the camera: the middle joint then keeps the line of
     sight, and the horizon yields.
 
     Args:
-        chain, ahead: CHAIN_STATE placed and AHEAD_STATE filled for this tick. nav: NAV, for the angles at the stops.
+        chain: CHAIN_STATE placed for this tick. nav: NAV, for the angles at the stops.
         order: axis index by place.
         rate_sp_C: the setpoint's own rate, rad/s, camera axes.
         authority: 0 to 1, of the attitude loop's gain.
@@ -120,7 +119,7 @@ def feasible(p, s, chain, ahead, nav, order, rate_sp_C, authority, control):
     lost_axis = cross3(a1, a2)
     det, along = dot3(a0, lost_axis), dot3(a0, a2)
     firm = max(abs(det), p["floor"]) * (1.0 if det >= 0.0 else -1.0)
-    q_BC = q_from_joints(order, ahead["angle"])
+    q_BC = load4(chain["q_B"][2])
     asked = q_rotate(q_BC, load3(control["rate_cmd_C"]))
     c_l, c_1, c_2 = dot3(asked, lost_axis), dot3(asked, a1), dot3(asked, a2)
     base_B = load3(s["base_B"])

@@ -15,11 +15,11 @@ from __future__ import annotations
 import numpy as np
 
 from gimbal.kernels.build import kernel
-from gimbal.kernels.filters import biquad
+from gimbal.kernels.filters import biquad, biquad_settle
 from gimbal.kernels.quat import load3
 
 TAPS = 40
-PHASES = 4  # ticks from tap to tap at most
+PHASES = 8  # ticks from tap to tap at most
 LATEST = 48  # taps further back than the filter's first at most: the horizon
 SEEN = TAPS + LATEST
 LINE = 128  # ticks of measured force waiting for what comes
@@ -32,6 +32,9 @@ FORESIGHT_PARAMS = np.dtype(
         ("ticks", "i8"),  # from tap to tap
         ("horizon", "i8"),  # ticks from a forecast to the sample that tells,
         ("less", "f8"),  # less this share of one
+        ("late_taps", "i8"),  # the horizon in taps
+        ("late_phase", "i8"),  # and ticks
+        ("felt", "f8", (2, 5)),  # sections: what of a signal is foreseen
         ("weight", "f8", (2, 5)),  # sections: how a torque error is seen
         ("ridge", "f8"),  # mean square of white noise in the taps, per training step
         ("forget", "f8"),  # what is kept of the statistics from one training step to the next
@@ -43,6 +46,9 @@ FORESIGHT_PARAMS = np.dtype(
 FORESIGHT_STATE = np.dtype(
     [
         ("tick", "i8"),
+        ("phase", "i8"),  # of the tick, from 0 to one tap later
+        ("turn", "i8"),  # of the tick, from 0 to 5
+        ("felt", "f8", (3, 2, 2)),
         ("mean", "f8", 3),  # in the signals' units, as all below
         ("at", "i8", (PHASES, 2)),  # where the newest of each phase stands in the two lines that follow,
         ("taps", "f8", (3, PHASES, 2 * TAPS)),  # less the mean, newest first; twice, so that all lie in a row
@@ -138,6 +144,13 @@ def _check(p, s, c, error, unforeseen):
 
 
 @kernel
+def _felt(p, memory, x, first):
+    if first:
+        return biquad_settle(p["felt"][1], memory[1], biquad_settle(p["felt"][0], memory[0], x))
+    return biquad(p["felt"][1], memory[1], biquad(p["felt"][0], memory[0], x))
+
+
+@kernel
 def _seen(p, sections, x):
     return biquad(p["weight"][1], sections[1], biquad(p["weight"][0], sections[0], x))
 
@@ -155,31 +168,34 @@ def foresee(p, s, signal, instead):
     """
     if not p["on"] or not abs(signal[0]) + abs(signal[1]) + abs(signal[2]) < 1e6:
         return instead
-    n, late, tick = p["ticks"], p["horizon"], s["tick"]
-    phase = tick % n
-    then = (tick - late) % n
-    first = (late - (tick - then) % n) // n
+    late, tick, phase, turn = p["horizon"], s["tick"], s["phase"], s["turn"] - p["turn"]
+    then = phase - p["late_phase"]
+    then += p["ticks"] if then < 0 else 0
     at, sizes = s["at"], (TAPS, SEEN)
     for k in range(2):
-        at[phase, k] = (at[phase, k] - 1) % sizes[k]
-    newest, newest_seen, first = at[phase, 0], at[phase, 1], first + at[then, 1]
+        at[phase, k] = (at[phase, k] if at[phase, k] > 0 else sizes[k]) - 1
+    newest, newest_seen, first = at[phase, 0], at[phase, 1], p["late_taps"] + at[then, 1]
+    may_learn = tick > late + p["ticks"] * TAPS
     for c in range(3):
+        felt = _felt(p, s["felt"][c], signal[c], tick == 0)
         if tick == 0:
-            s["mean"][c] = signal[c]
-        u = signal[c] - s["mean"][c]
+            s["mean"][c] = felt
+        u = felt - s["mean"][c]
+        other = instead[c] - s["mean"][c]
         s["mean"][c] += p["slow"] * u
-        other = u + instead[c] - signal[c]
         seen = _seen(p, s["sections"][c, 0], u)
         s["taps"][c, phase, newest] = s["taps"][c, phase, newest + TAPS] = u
         s["seen"][c, phase, newest_seen] = s["seen"][c, phase, newest_seen + SEEN] = seen
         before = s["line"][c, 0, (tick - 1) % LINE]
         s["line"][c, 0, tick % LINE] = seen
         s["line"][c, 1, tick % LINE] = _seen(p, s["sections"][c, 1], other)
-        if tick % 6 == 2 * c + p["turn"] and tick > late + n * TAPS:
+        if turn == 2 * c and may_learn:
             outcome = seen + p["less"] * (before - seen)
             error = _step(p, s, c, s["seen"][c, then, first : first + TAPS], outcome)
             _check(p, s, c, error, outcome - s["line"][c, 1, (tick - late) % LINE])
         forecast = _dot(s["w"][c], s["taps"][c, phase, newest : newest + TAPS])
         s["out"][c] = instead[c] + s["share"][c] * (forecast - other)
     s["tick"] += 1
+    s["phase"] = phase + 1 if phase + 1 < p["ticks"] else 0
+    s["turn"] = s["turn"] + 1 if s["turn"] < 5 else 0
     return load3(s["out"])

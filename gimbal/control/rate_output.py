@@ -15,7 +15,6 @@ from gimbal.control.joint_kinematics import joint_acceleration
 from gimbal.faults import Code
 from gimbal.kernels.build import kernel
 from gimbal.kernels.filters import biquad
-from gimbal.kernels.joints import q_from_joints
 from gimbal.kernels.quat import load3, load4, q_rotate, scale3, store3, store4
 from gimbal.records import JointMode
 
@@ -75,7 +74,7 @@ def _slew(now, want, most):
 
 @kernel
 def _joint_rates(p, s, chain, ahead, order, nav, control, floor, gain, dt_s):
-    q_BC = q_from_joints(order, ahead["angle"])
+    q_BC = load4(chain["q_B"][2])
     rate_B = q_rotate(q_BC, load3(control["rate_cmd_C"]))
     joint_acceleration(chain, rate_B, q_rotate(q_BC, (1.0, 0.0, 0.0)), floor, s["scratch"])
     bits = 0
@@ -105,7 +104,7 @@ def _joint_rates(p, s, chain, ahead, order, nav, control, floor, gain, dt_s):
 @kernel
 def _against_stop(p, s, chain, ahead, order, nav, control, floor, gain):
     """Is a board's joint at its end stop, and would the command or the base's motion have it go further?"""
-    q_BC = q_from_joints(order, ahead["angle"])
+    q_BC = load4(chain["q_B"][2])
     rate_B = scale3(q_rotate(q_BC, load3(control["rate_cmd_C"])), gain)
     joint_acceleration(chain, rate_B, q_rotate(q_BC, (1.0, 0.0, 0.0)), floor, s["scratch"])
     against = False

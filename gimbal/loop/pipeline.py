@@ -164,9 +164,7 @@ def _control(p, s, row, q_NC, rate_C):
     allocation = s["allocation"]
     model_chain(p["allocation"], allocation, s["meas"], nav, dt_s)
     order, rate_sp_C = p["allocation"]["chain"]["order"], load3(setpoint["rate_sp_C"])
-    bits = feasible(
-        p["feasible"], s["feasible"], allocation["chain"], allocation["ahead"], nav, order, rate_sp_C, gain, control
-    )
+    bits = feasible(p["feasible"], s["feasible"], allocation["chain"], nav, order, rate_sp_C, gain, control)
     margin = allocation["chain"]["margin"]
     rate_err_C = sub3(load3(control["rate_cmd_C"]), rate_C)
     limits, lost_ns = s["limits"], s["supervisor"]["watch"]["lost_ns"]

@@ -76,7 +76,7 @@ def test_cogging_is_learned_from_feedback() -> None:
         angle = 0.5 * math.sin(2 * math.pi * 0.2 * i * DT)
         rate = 0.5 * 2 * math.pi * 0.2 * math.cos(2 * math.pi * 0.2 * i * DT)
         feedback = -truth(angle) - cogging_torque(p[0], s[0], 2, angle)
-        learn_cogging(p[0], s[0], 2, angle, rate, feedback, DT)
+        learn_cogging(p[0], s[0], 2, rate, feedback, DT)
         rest.append(feedback)
     assert np.std(rest[:2000]) > 0.003
     assert np.std(rest[-10_000:]) < 0.0006
@@ -88,10 +88,12 @@ def test_cogging_learns_nothing_at_rest_and_stays_in_its_limit() -> None:
     p["periods"], p["limit"], p["learn_1_s"] = [42.0, 84.0], [0.012, 0.006], 5.0
     p["rate_min"], p["ripple_max"], p["on"] = 0.035, 44.0, 1
     for _ in range(1000):
-        learn_cogging(p[0], s[0], 0, 0.3, 0.0, 1.0, DT)
+        cogging_torque(p[0], s[0], 0, 0.3)
+        learn_cogging(p[0], s[0], 0, 0.0, 1.0, DT)
     assert not s["c"].any() and not s["s"].any()
     for i in range(20_000):
-        learn_cogging(p[0], s[0], 0, 1e-4 * i, 0.1, 1.0 if i % 700 < 350 else -1.0, DT)
+        cogging_torque(p[0], s[0], 0, 1e-4 * i)
+        learn_cogging(p[0], s[0], 0, 0.1, 1.0 if i % 700 < 350 else -1.0, DT)
     assert np.abs(s["c"][0]).max(axis=0).tolist() <= [0.012, 0.006]
 
 

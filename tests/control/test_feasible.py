@@ -9,7 +9,6 @@ from gimbal.config.load import load_rig
 from gimbal.config.pack import pack_params
 from gimbal.control.feasible import FEASIBLE_STATE, feasible
 from gimbal.control.joint_kinematics import CHAIN_STATE, joint_motion, place_chain
-from gimbal.control.motion_ahead import AHEAD_STATE
 from gimbal.control.rate_pid import PID_STATE, pid_unwind
 from gimbal.faults import Code
 from gimbal.frames import PITCH, ROLL, YAW
@@ -32,13 +31,13 @@ class Pose:
 
     def __init__(self, params: np.ndarray, *angle: float) -> None:
         self.p = params[0]["feasible"]
-        self.s, self.chain, self.ahead, self.nav, self.control = (
-            np.zeros(1, d)[0] for d in (FEASIBLE_STATE, CHAIN_STATE, AHEAD_STATE, NAV, CONTROL)
+        self.s, self.chain, self.nav, self.control = (
+            np.zeros(1, d)[0] for d in (FEASIBLE_STATE, CHAIN_STATE, NAV, CONTROL)
         )
-        self.ahead["angle"] = np.radians(angle)
-        self.nav["joint_angle_est"] = np.radians(angle)
-        place_chain(params[0]["allocation"]["chain"], self.chain, self.ahead["angle"])
-        self.q_BC = q_from_joints(ORDER, self.ahead["angle"])
+        angle_rad = np.radians(angle)
+        self.nav["joint_angle_est"] = angle_rad
+        place_chain(params[0]["allocation"]["chain"], self.chain, angle_rad)
+        self.q_BC = q_from_joints(ORDER, angle_rad)
 
     def ask(self, rate_C, err_C=(0.0, 0.0, 0.0), base_B=(0.0, 0.0, 0.0)) -> tuple[np.ndarray, int]:
         """The rate command that is left of ``rate_C`` once the low-passes have settled."""
@@ -46,7 +45,7 @@ class Pose:
         bits = 0
         for _ in range(1000):
             self.control["rate_cmd_C"], self.control["attitude_err_C"] = rate_C, err_C
-            bits = feasible(self.p, self.s, self.chain, self.ahead, self.nav, ORDER, (0.0, 0.0, 0.0), 1.0, self.control)
+            bits = feasible(self.p, self.s, self.chain, self.nav, ORDER, (0.0, 0.0, 0.0), 1.0, self.control)
         return self.control["rate_cmd_C"].copy(), bits
 
     def joint_rates(self, rate_C, base_B=(0.0, 0.0, 0.0)) -> np.ndarray:
@@ -91,7 +90,7 @@ def test_the_setpoints_own_rate_counts_once_at_the_singularitys_border(params):
     own_C, close_C = q_unrotate(pose.q_BC, (0.0, 0.0, 0.4)), q_unrotate(pose.q_BC, (0.0, 0.0, 0.1))
     for extra_C in ((0.0, 0.0, 0.0), close_C):
         pose.control["rate_cmd_C"] = np.add(own_C, extra_C)
-        feasible(pose.p, pose.s, pose.chain, pose.ahead, pose.nav, ORDER, tuple(own_C), 1.0, pose.control)
+        feasible(pose.p, pose.s, pose.chain, pose.nav, ORDER, tuple(own_C), 1.0, pose.control)
         assert pose.s["speed"] == pytest.approx(0.1 if extra_C is close_C else 0.0, abs=1e-9)
 
 

@@ -10,6 +10,7 @@ from scipy.signal import sosfilt
 
 from gimbal.config.load import load_rig
 from gimbal.config.pack import pack_params
+from gimbal.config.prediction import _force_felt
 from gimbal.control.foresight import FORESIGHT_STATE, foresee
 from gimbal.kernels.build import kernel
 from gimbal.worth import without
@@ -28,7 +29,10 @@ def fly(p, s, force, out):
 
 
 def flown(rig_name: str, force_at, noise: float = 0.0, changes=()):
-    """(forecasts, what they should be, State): force_at(t) in m/s² about gravity, on every axis, with white noise."""
+    """(forecasts, what they should be, State): force_at(t) in m/s² about gravity, on every axis, with white noise.
+
+    What they should be is the force as felt, its sections' lag foreseen too.
+    """
     config = without(load_rig(rig_name).config, changes)
     p = pack_params(config)[0]["allocation"]["foresight"]
     s, rate = np.zeros(1, FORESIGHT_STATE), config.loop_rate_hz
@@ -37,8 +41,22 @@ def flown(rig_name: str, force_at, noise: float = 0.0, changes=()):
     read = read + noise * np.random.default_rng(1).normal(size=read.shape)
     out = np.zeros_like(read)
     fly(p, s[0], read, out)
-    lead = config.delay.sample_to_torque_ms * 1e-3 + 0.5 / rate + LEAD_S - 0.003
-    return out, -9.81 + force_at(t + lead)[:, None] * np.ones(3), s[0], read
+    felt, lag = _force_felt(config)
+    lead = config.delay.sample_to_torque_ms * 1e-3 + 0.5 / rate + LEAD_S - 0.003 + lag
+    want = sosfilt(np.insert(felt, 3, 1.0, axis=1), force_at(t + lead))
+    return out, -9.81 + want[:, None] * np.ones(3), s[0], read
+
+
+def test_what_is_felt_is_what_torque_can_do_without_shaking_the_structure() -> None:
+    rig = load_rig("torque").config
+    felt, lag = _force_felt(rig)
+    low, high = sorted(rig.structure.mode_hz)[0], max(rig.structure.mode_hz)
+    for hz, least, most in ((1.0, 0.99, 1.01), (5.4, 0.97, 1.03), (low, 0.0, 0.125), (high, 0.0, 0.125)):
+        z = np.exp(-2j * math.pi * hz / rig.loop_rate_hz)
+        gain = np.prod([(b0 + b1 * z + b2 * z * z) / (1.0 + a1 * z + a2 * z * z) for b0, b1, b2, a1, a2 in felt])
+        assert least <= abs(gain) <= most
+        if hz < low:
+            assert -np.angle(gain) / (2.0 * math.pi * hz) == pytest.approx(lag, rel=0.05)
 
 
 def tones(t):

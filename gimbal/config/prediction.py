@@ -19,9 +19,12 @@ SLOWEST_RAD_S2 = 0.25  # acceleration of the lowest level, doubled from level to
 MOTION_DAMPING = 0.3
 FELT_HZ = 50.0  # two low-passes of the base's acceleration that is foreseen
 CALM_HZ = 90.0  # and of what stands in for it: quantisation noise beyond shakes the structure
-STRETCH_DAMPING = 0.1  # more than the structure's: what is known of its mode is not exact
+STRETCH_DAMPING = 0.05  # more than the structure's: what is known of its mode is not exact
 NOISE_STEPS = 6.0  # of the encoder: no reading jumps further by noise
 MOST_RAD_S2 = 500.0  # nor a carrier by itself
+# compliance: where the stretch is looked for, from what acceleration of its own on, and how fast it is learned
+SOUGHT_RAD_S, SOUGHT_Q, SOUGHT_RAD_S2 = (2.0 * math.pi * 40.0, 2.0 * math.pi * 55.0), 1.0, 20.0
+SOFT_S, SMOOTH_S = 0.5, 0.1
 NO_SECTION = (1.0, 0.0, 0.0, 0.0, 0.0)
 # foresight: how the loops let a torque error into the picture, nearly: most at SEEN_HZ[0], less on both sides, faster
 # from [1] to [2]
@@ -93,8 +96,13 @@ def _pack_structure(p: np.void, rig: Rig, w: float) -> None:
     late = max(late - 1.0, 0.0)  # the last torque remembered is that of the tick before
     p["line_ticks"] = min(int(late), LINE - 2)
     p["line_share"] = late - int(late)
+    dt_s = 1.0 / rig.loop_rate_hz
     p["fresh"] = rig.control.output == "torque"  # in a slow loop's tick the camera turns further than in the gyro's lag
     rate = rig.loop_rate_hz
+    learning = p["compliance"]
+    learning["bilinear_1_s"] = 2.0 * rate
+    learning["band"] = [_section([0.0, x / SOUGHT_Q, 0.0], [1.0, x / SOUGHT_Q, x * x], rate) for x in SOUGHT_RAD_S]
+    learning["least2"], learning["learn"], learning["smooth"] = SOUGHT_RAD_S2**2, dt_s / SOFT_S, dt_s / SMOOTH_S
     for a, inertia in enumerate(joint_inertia(rig)):
         if share <= 0.0 or rig.control.output != "torque":  # the torque of a device's own loop is not known here
             continue
@@ -103,11 +111,11 @@ def _pack_structure(p: np.void, rig: Rig, w: float) -> None:
         spring = mode * mode * inertia * share * (1.0 - share)
         locked_hz = mode_hz * math.sqrt(1.0 - share)  # the rotor's own, its stage held
         if locked_hz < 0.4 * rate:
-            s2, s1 = 1.0 / (2.0 * math.pi * locked_hz) ** 2, STRETCH_DAMPING / (math.pi * locked_hz)
-            p["stretch"][a, 0] = _section([0.0, 0.0, 1.0 / spring], [s2, s1, 1.0], rate)
-            p["stretch"][a, 1] = _section([-s2, 0.0, 0.0], [s2, s1, 1.0], rate)
-        else:  # too stiff for the loop's rate to follow: it gives at once
-            p["stretch"][a, 0, 0] = 1.0 / spring
+            learning["pole2"][a] = 1.0 / (2.0 * math.pi * locked_hz) ** 2
+            learning["pole1"][a] = STRETCH_DAMPING / (math.pi * locked_hz)
+            learning["learns"] = 1
+        learning["gives"][a] = 1.0 / spring  # a stiffer one than the loop's rate can follow gives at once
+        learning["on"] = 1
         # the motor's inertia turns with the stretch too: the stretch's second derivative by the filter's own model
         weight = share * inertia / spring * (1.0 - share)
         p["bend"][a] = [-weight * w * w, -weight * 2.0 * MOTION_DAMPING * w]

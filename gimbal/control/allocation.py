@@ -12,6 +12,7 @@ import numpy as np
 
 from gimbal.control.base_shake import SHAKE_PARAMS, SHAKE_STATE, shake, turning
 from gimbal.control.cogging import COGGING_PARAMS, COGGING_STATE, cogging_torque, learn_cogging
+from gimbal.control.compliance import learn_compliance
 from gimbal.control.foresight import FORESIGHT_PARAMS, FORESIGHT_STATE, foresee
 from gimbal.control.friction import FRICTION_PARAMS, FRICTION_STATE, friction_torque
 from gimbal.control.joint_kinematics import (
@@ -28,6 +29,7 @@ from gimbal.kernels.build import kernel
 from gimbal.kernels.filters import biquad
 from gimbal.kernels.quat import add3, dot3, load3, load4, q_rotate, scale3
 
+APART = 0.65  # |det J|: nearer to the singularity the stretch of one joint looks like another's
 NOTCHES = 6  # second-order sections per joint
 
 ALLOCATION_PARAMS = np.dtype(
@@ -119,6 +121,8 @@ def model_chain(p, s, meas, nav, dt_s):
     look_ahead(p["ahead"], ahead, order, meas, s["camera_rate"], dt_s)
     if p["ahead"]["fresh"] and ahead["seen"].all():
         shake(p["shake"], s["shake"], order, ahead, rate_C, s["doubted"], dt_s)
+        clear = meas["joint_new"].all() and chain["margin"] > APART
+        learn_compliance(p["ahead"]["compliance"], ahead, order, s["shake"], clear, dt_s)
     place_chain(p["chain"], chain, ahead["angle"])
     mass_matrix(p["chain"], chain)
     if not p["ahead"]["fresh"]:

@@ -7,15 +7,15 @@ what is predicted is the base's doing alone, and feeding it forward closes no lo
 acceleration that is there: a bench gets slow gains and no quantisation noise, buffeting gets fast ones.
 
 The encoder sits on the motor, and the structure between motor and stage gives by its torque: what it gives by is
-simulated (rotor on a spring) and taken off.
+simulated and taken off (:mod:`gimbal.control.compliance`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from gimbal.control.compliance import COMPLIANCE_PARAMS, COMPLIANCE_STATE, stretch
 from gimbal.kernels.build import kernel
-from gimbal.kernels.filters import biquad
 
 STATES = 4
 LEVELS = 8
@@ -30,11 +30,7 @@ AHEAD_PARAMS = np.dtype(
         ("power", "f8", LEVELS),  # (rad/s²)²: mean square of the acceleration estimate when the level fits
         ("forget", "f8"),  # of the mean square, per tick
         ("bend", "f8", (3, 2)),  # per joint: share of acceleration and of jerk that its mode adds by itself
-        (
-            "stretch",
-            "f8",
-            (3, 2, 5),
-        ),  # sections: stretch, rad, by torque (N m) and by the stage's angle
+        ("compliance", COMPLIANCE_PARAMS),
         ("line_ticks", "i8"),  # torque that acts at a reading is this many ticks older than the last,
         ("line_share", "f8"),  # and this share of one more
         ("fresh", "u1"),  # the camera's rate is this tick's, not that of the tick before
@@ -53,7 +49,7 @@ AHEAD_STATE = np.dtype(
         ("line", "f8", (LINE, 3)),  # N m through the spring between motor and stage, as commanded
         ("head", "i8"),
         ("stage", "f8", 3),  # rad that a stage has turned about its joint's axis, in N
-        ("spring", "f8", (3, 2, 2)),
+        ("compliance", COMPLIANCE_STATE),
         ("link", "f8", 3),  # rad, reading less stretch, of the tick before
         ("step", "f8", 3),  # rad, its change since
         ("camera_turn", "f8", 3),  # rad/s about the joints' axes, of the camera in N,
@@ -96,8 +92,7 @@ def _follow_level(p, s, a):
 def _link(p, s, a, meas, through, turned):
     """Reading less the stretch; ``turned`` is what the stage has turned about this axis since the tick before."""
     s["stage"][a] += turned
-    bent = biquad(p["stretch"][a, 0], s["spring"][a, 0], through)
-    return meas["joint_angle_meas"][a] - bent - biquad(p["stretch"][a, 1], s["spring"][a, 1], s["stage"][a])
+    return meas["joint_angle_meas"][a] - stretch(p["compliance"], s["compliance"], a, through, s["stage"][a])
 
 
 @kernel

@@ -40,10 +40,13 @@ COMPLIANCE_STATE = np.dtype(
     [
         ("soft", "f8", 3),  # times the config's compliance
         ("turn", "i8"),
-        ("sections", "f8", (3, 2, 5)),  # stretch by torque (N m), and by the stage's angle
-        ("memory", "f8", (3, 3, 2)),  # of both, and of the gradient
-        ("stretch", "f8", 3),  # rad
-        ("slope", "f8", (3, 3)),  # stretch by softness, rad: of this tick and the two before
+        ("pull", "f8", 3),  # stretch by what is new in the torque, rad/(N m),
+        ("lag", "f8", 3),  # by what is new in the stage's turning,
+        ("back", "f8", (3, 2)),  # and by its own last two
+        ("torque", "f8", (3, 2)),  # N m, of the two ticks before
+        ("turned", "f8", 3),  # rad, of the tick before
+        ("bent", "f8", (3, 3)),  # rad: of this tick and the two before
+        ("slope", "f8", (3, 3)),  # the same of the stretch by softness
         ("base", "f8", (3, 2, 2)),  # band's memory, of the base's acceleration,
         ("own", "f8", (3, 2, 2)),  # and of the slope's
         ("power", "f8", 3),  # (rad/s²)², mean square of the latter
@@ -54,33 +57,33 @@ COMPLIANCE_STATE = np.dtype(
 
 @kernel
 def _place(p, s, a):
-    """Sections of joint a for its softness (bilinear transform, as the config's)."""
+    """Coefficients of joint a for its softness (bilinear transform of soft u / (1 + soft D))."""
     if s["soft"][a] == 0.0:
         s["soft"][a] = 1.0
     soft, k = s["soft"][a], p["bilinear_1_s"]
     two, one = soft * p["pole2"][a] * k * k, math.sqrt(soft) * p["pole1"][a] * k
     a0 = two + one + 1.0
-    by_torque, by_stage = s["sections"][a, 0], s["sections"][a, 1]
-    by_torque[0] = soft * p["gives"][a] / a0
-    by_torque[3], by_torque[4] = 2.0 * (1.0 - two) / a0, (two - one + 1.0) / a0
-    by_stage[0] = -two / a0
-    by_stage[3], by_stage[4] = by_torque[3], by_torque[4]
-    if p["pole2"][a] > 0.0:
-        by_torque[1], by_torque[2] = 2.0 * by_torque[0], by_torque[0]
-        by_stage[1], by_stage[2] = -2.0 * by_stage[0], by_stage[0]
+    s["pull"][a], s["lag"][a] = soft * p["gives"][a] / a0, two / a0
+    s["back"][a, 0], s["back"][a, 1] = 2.0 * (two - 1.0) / a0, (one - two - 1.0) / a0
 
 
 @kernel
-def stretch(p, s, a, through, stage):
-    """Stretch (rad) of joint a under torque ``through`` (N m) with its stage at angle ``stage`` (rad, in N)."""
+def stretch(p, s, a, through, turned):
+    """Stretch (rad) of joint a under torque ``through`` (N m); its stage turned by ``turned`` (rad, in N) since the
+    tick before. What is remembered are the signals themselves: coefficients may change without a jump."""
     if not p["on"]:
         return 0.0
     if s["soft"][a] == 0.0 or s["turn"] == a:
         _place(p, s, a)
-    memory = s["memory"][a]
-    bent = biquad(s["sections"][a, 0], memory[0], through) + biquad(s["sections"][a, 1], memory[1], stage)
-    s["stretch"][a] = bent
-    return bent
+    before, bent = s["torque"][a], s["bent"][a]
+    if p["pole2"][a] > 0.0:
+        new = s["pull"][a] * (through + 2.0 * before[0] + before[1]) - s["lag"][a] * (turned - s["turned"][a])
+        new += s["back"][a, 0] * bent[0] + s["back"][a, 1] * bent[1]
+    else:
+        new = s["pull"][a] * through
+    before[1], before[0], s["turned"][a] = before[0], through, turned
+    bent[2], bent[1], bent[0] = bent[1], bent[0], new
+    return new
 
 
 @kernel
@@ -100,16 +103,16 @@ def learn_compliance(p, ahead, order, shake, clear, dt_s):
     z = biquad(p["band"][1], s["base"][2, 1], biquad(p["band"][0], s["base"][2, 0], base_accel[2]))
     for k in range(3):
         a = order[k]
-        section, memory, slope, soft = s["sections"][a, 0], s["memory"][a, 2], s["slope"][a], s["soft"][a]
+        bent, slope, soft = s["bent"][a], s["slope"][a], s["soft"][a]
         # stretch = soft u / (1 + soft D), its derivative by soft: stretch / soft / (1 + soft D)
-        scale = 1.0 / (soft * soft * p["gives"][a]) if p["gives"][a] > 0.0 else 0.0
-        slope[2], slope[1] = slope[1], slope[0]
-        slope[0] = scale * biquad(section, memory, s["stretch"][a])
+        scale = s["pull"][a] / (soft * soft * p["gives"][a]) if p["gives"][a] > 0.0 else 0.0
+        new = scale * (bent[0] + 2.0 * bent[1] + bent[2]) + s["back"][a, 0] * slope[0] + s["back"][a, 1] * slope[1]
+        slope[2], slope[1], slope[0] = slope[1], slope[0], new
         raw = (slope[0] - 2.0 * slope[1] + slope[2]) / (dt_s * dt_s)
         own = biquad(p["band"][1], s["own"][a, 1], biquad(p["band"][0], s["own"][a, 0], raw))
         error = dot3((x, y, z), load3(axes[k])) * own
         if not abs(error) + own * own < 1e12:  # what is no number must not stay
-            s["base"][:], s["own"][a], s["power"][a], memory[:], slope[:] = 0.0, 0.0, 0.0, 0.0, 0.0
+            s["base"][:], s["own"][a], s["power"][a], bent[:], slope[:] = 0.0, 0.0, 0.0, 0.0, 0.0
             continue
         s["power"][a] += p["smooth"] * (own * own - s["power"][a])
         if clear and abs(ahead["rate"][a]) < SLOW:

@@ -48,7 +48,6 @@ AHEAD_STATE = np.dtype(
         ("ticks", "i8", 3),  # since the last reading
         ("line", "f8", (LINE, 3)),  # N m through the spring between motor and stage, as commanded
         ("head", "i8"),
-        ("stage", "f8", 3),  # rad that a stage has turned about its joint's axis, in N
         ("compliance", COMPLIANCE_STATE),
         ("link", "f8", 3),  # rad, reading less stretch, of the tick before
         ("step", "f8", 3),  # rad, its change since
@@ -91,8 +90,7 @@ def _follow_level(p, s, a):
 @kernel
 def _link(p, s, a, meas, through, turned):
     """Reading less the stretch; ``turned`` is what the stage has turned about this axis since the tick before."""
-    s["stage"][a] += turned
-    return meas["joint_angle_meas"][a] - stretch(p["compliance"], s["compliance"], a, through, s["stage"][a])
+    return meas["joint_angle_meas"][a] - stretch(p["compliance"], s["compliance"], a, through, turned)
 
 
 @kernel

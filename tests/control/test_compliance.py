@@ -35,8 +35,8 @@ def test_the_slope_is_that_of_the_stretch_by_softness(params):
         s["compliance"]["soft"] = soft
     rng, seen = np.random.default_rng(1), []
     for i in range(600):
-        through, stage = rng.normal(), 1e-3 * math.sin(2 * math.pi * 31.0 * i * DT)
-        bent = [stretch(still, s["compliance"], 1, through, stage) for s in states]
+        through, turned = rng.normal(), 1e-3 * 0.2 * math.cos(2 * math.pi * 31.0 * i * DT)
+        bent = [stretch(still, s["compliance"], 1, through, turned) for s in states]
         for s in states:
             learn_compliance(still, s, ORDER, shake, True, DT)
         seen.append((states[0]["compliance"]["slope"][1, 0], (bent[2] - bent[1]) / 1e-3))

@@ -48,9 +48,9 @@ class Dynamixel(LineMotor):
         self._on = [0] * n  # AxisMode with torque enabled
         self._latched = [0] * n
         self._guarded = [False] * n  # the watchdog was read as set since arm()
+        self._unguarded_ns = 0  # since when an axis without is to move
         self._votes = [0] * n  # readings in a row that say the other thing about the watchdog
         self._said_ns = [0] * n
-        self._armed_ns = 0
         self._alarms: list[int] = []  # axes whose hardware error is to be read
         self._reading_alarm: int | None = None
         delay_us = o["query_delay_us"]
@@ -174,7 +174,7 @@ class Dynamixel(LineMotor):
         self.watchdog_applied_s = [math.nan] * n
         self._latched, self._guarded, self._votes = [0] * n, [False] * n, [0] * n
         self._said_ns = [0] * n
-        self._armed_ns = self.transport.clock()
+        self._unguarded_ns = 0
         self._alarms, self._reading_alarm = [], None
         self.codec.watchdog = [0] * n
         return self.transport.write(data, urgent=True)
@@ -232,7 +232,9 @@ class Dynamixel(LineMotor):
             return status
         if not self.armed:
             return int(Status.NOT_ARMED)
-        late = now - self._armed_ns > _CONFIRM_NS and not all(self._guarded) and not any(self._latched)
+        unguarded = any(m and not g for m, g in zip(mode, self._guarded, strict=True))
+        self._unguarded_ns = (self._unguarded_ns or now) if unguarded else 0
+        late = unguarded and now - self._unguarded_ns > _CONFIRM_NS and not any(self._latched)
         return int(Status.REFUSED) if late and not self.options["accept_no_watchdog"] else status
 
     def _may_move(self, axis: int, now: int, out: list[bytes]) -> bool:

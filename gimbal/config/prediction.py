@@ -23,11 +23,11 @@ STRETCH_DAMPING = 0.06  # more than the structure's: what is known of its mode i
 NOISE_STEPS = 6.0  # of the encoder: no reading jumps further by noise
 MOST_RAD_S2 = 500.0  # nor a carrier by itself
 # compliance: where the stretch is looked for, from what acceleration of its own on, and how fast it is learned
-SOUGHT_RAD_S, SOUGHT_Q, SOUGHT_RAD_S2 = (2.0 * math.pi * 40.0, 2.0 * math.pi * 55.0), 1.0, 20.0
-SOFT_S, SMOOTH_S = 0.5, 0.1
+SOUGHT, SOUGHT_Q, SOUGHT_RAD_S2 = (0.78, 1.07), 1.0, 10.0  # times the mean of the two lowest modes
+SOFT_S, EVIDENCE_S, SMOOTH_S, GOOD_S = 1.0, 1.0, 0.1, 0.05
 NO_SECTION = (1.0, 0.0, 0.0, 0.0, 0.0)
 # foresight: how the loops let a torque error into the picture, nearly: most at SEEN_HZ[0], less on both sides, faster
-# from [1] to [2]
+# from [1] to [2]; of the specific force also at the structure's modes
 SEEN_HZ, SEEN_Q = (11.0, 22.0, 36.0), 1.2
 TAP_S, BASE_TAP_S = 0.002, 0.003  # of the specific force, of the base's acceleration
 SPARED_DAMPING = 0.4  # of the sections that keep a forecast of the specific force off the structure's modes
@@ -96,13 +96,18 @@ def _pack_structure(p: np.void, rig: Rig, w: float) -> None:
     late = max(late - 1.0, 0.0)  # the last torque remembered is that of the tick before
     p["line_ticks"] = min(int(late), LINE - 2)
     p["line_share"] = late - int(late)
-    dt_s = 1.0 / rig.loop_rate_hz
-    p["fresh"] = rig.control.output == "torque"  # in a slow loop's tick the camera turns further than in the gyro's lag
     rate = rig.loop_rate_hz
+    dt_s = 1.0 / rate
+    p["fresh"] = rig.control.output == "torque"  # in a slow loop's tick the camera turns further than in the gyro's lag
     learning = p["compliance"]
     learning["bilinear_1_s"] = 2.0 * rate
-    learning["band"] = [_section([0.0, x / SOUGHT_Q, 0.0], [1.0, x / SOUGHT_Q, x * x], rate) for x in SOUGHT_RAD_S]
-    learning["least2"], learning["learn"], learning["smooth"] = SOUGHT_RAD_S2**2, dt_s / SOFT_S, dt_s / SMOOTH_S
+    sought_hz = [x * float(np.mean(sorted(rig.structure.mode_hz)[:2])) for x in SOUGHT]
+    sought = [2.0 * math.pi * f for f in sought_hz]
+    learning["band"] = [_section([0.0, x / SOUGHT_Q, 0.0], [1.0, x / SOUGHT_Q, x * x], rate) for x in sought]
+    learning["least2"], learning["smooth"] = SOUGHT_RAD_S2**2, dt_s / SMOOTH_S
+    learning["learn"], learning["forget"] = dt_s / SOFT_S, dt_s / EVIDENCE_S
+    learning["fastest"] = math.pi * sought_hz[0] / max(1.0, *rig.cogging.periods_per_rev)
+    learning["good_ticks"] = round(GOOD_S * rate)
     for a, inertia in enumerate(joint_inertia(rig)):
         if share <= 0.0 or rig.control.output != "torque":  # the torque of a device's own loop is not known here
             continue
@@ -113,7 +118,7 @@ def _pack_structure(p: np.void, rig: Rig, w: float) -> None:
         if locked_hz < 0.4 * rate:
             learning["pole2"][a] = 1.0 / (2.0 * math.pi * locked_hz) ** 2
             learning["pole1"][a] = STRETCH_DAMPING / (math.pi * locked_hz)
-            learning["learns"] = 1
+            learning["learns"] = rig.control.feedforward.compliance
         learning["gives"][a] = 1.0 / spring  # a stiffer one than the loop's rate can follow gives at once
         learning["on"] = 1
         # the motor's inertia turns with the stretch too: the stretch's second derivative by the filter's own model

@@ -203,6 +203,7 @@ class Feedforward(Section):
     cogging: bool = True  # learned
     prediction: bool = True  # causes as they will be when the torque acts, not as they were measured
     foresight: bool = True  # specific force by filters learned in flight
+    compliance: bool = True  # of the structure, learned in flight where it isn't as told
 
 
 class PlainPid(Section):

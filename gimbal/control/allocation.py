@@ -12,7 +12,7 @@ import numpy as np
 
 from gimbal.control.base_shake import SHAKE_PARAMS, SHAKE_STATE, shake, turning
 from gimbal.control.cogging import COGGING_PARAMS, COGGING_STATE, cogging_torque, learn_cogging
-from gimbal.control.compliance import learn_compliance
+from gimbal.control.compliance import compliance_reset, learn_compliance
 from gimbal.control.foresight import FORESIGHT_PARAMS, FORESIGHT_STATE, foresee
 from gimbal.control.friction import FRICTION_PARAMS, FRICTION_STATE, friction_torque
 from gimbal.control.joint_kinematics import (
@@ -65,6 +65,7 @@ ALLOCATION_STATE = np.dtype(
         ("fast_sections", "f8", (3, NOTCHES, 2)),
         ("fast", "f8", 3),  # N m, by axis index, the fast loops' feedback
         ("joint_accel", "f8", 3),  # by place, scratch
+        ("whole", "u1"),  # armed with full authority, and no torque was cut
         ("doubted", "u1"),  # what is foreseen of the base's acceleration
         ("faded", "f8"),  # share of the base's acceleration and of friction that isn't fed forward: it rings
         ("camera_rate", "f8", 3),  # joint rates that the camera's measured rotation makes, by axis index
@@ -84,6 +85,7 @@ ALLOCATION_STATE = np.dtype(
 def allocation_reset(s):
     """Clear the shaping filters, so that arming starts from zero torque, and trust every feed-forward."""
     sign_reset(s["sign"])
+    compliance_reset(s["ahead"]["compliance"])
     for a in range(3):
         for n in range(NOTCHES):
             for i in range(2):
@@ -121,8 +123,9 @@ def model_chain(p, s, meas, nav, dt_s):
     look_ahead(p["ahead"], ahead, order, meas, s["camera_rate"], dt_s)
     if p["ahead"]["fresh"] and ahead["seen"].all():
         shake(p["shake"], s["shake"], order, ahead, rate_C, s["doubted"], dt_s)
-        clear = meas["joint_new"].all() and chain["margin"] > APART
-        learn_compliance(p["ahead"]["compliance"], ahead, order, s["shake"], clear, dt_s)
+        good = s["whole"] and meas["joint_new"].all() and meas["imu_n"] > 0 and meas["imu_status"] == 0
+        good = good and chain["margin"] > APART
+        learn_compliance(p["ahead"]["compliance"], ahead, order, s["shake"], s["camera_rate"], good, dt_s)
     place_chain(p["chain"], chain, ahead["angle"])
     mass_matrix(p["chain"], chain)
     if not p["ahead"]["fresh"]:

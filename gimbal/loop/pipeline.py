@@ -162,6 +162,8 @@ def _control(p, s, row, q_NC, rate_C):
     gain = authority(s["supervisor"]) * steady(p["supervisor"]["watch"], s["supervisor"]["watch"])
     point(p["pointing"], q_NC, setpoint, gain, control)
     allocation = s["allocation"]
+    armed = s["supervisor"]["arm"] == Arm.ARMED and not s["supervisor"]["holding"]
+    allocation["whole"] = 1 if gain >= 1.0 and armed and not s["cut"] else 0
     model_chain(p["allocation"], allocation, s["meas"], nav, dt_s)
     order, rate_sp_C = p["allocation"]["chain"]["order"], load3(setpoint["rate_sp_C"])
     bits = feasible(p["feasible"], s["feasible"], allocation["chain"], nav, order, rate_sp_C, gain, control)

@@ -68,6 +68,7 @@ class Eye:
         t_ns = frame.t_ns + round(500 * frame.exposure_us)  # the exposure's middle
         sight = None if row is None else sight_of(row, t_ns, self.camera, width, height)
         if row is None or sight is None:
+            self.then_s = 0.0  # the follower goes on by itself: what moves until the next row is in its place already
             return self.follower.step(frame.image, sight)
         t_s, target, focal = 1e-9 * t_ns, row["target"], width * self.camera.focal_mm / self.camera.sensor_mm[0]
         axes_N, rate_N = turned_to(row, t_ns), target["los_rate_N"]

@@ -9,6 +9,7 @@ import pytest
 
 from gimbal.config.load import load_rig
 from gimbal.config.pack import pack_params
+from gimbal.control.compliance import stretch as spring_stretch
 from gimbal.control.motion_ahead import AHEAD_STATE, look_ahead, remember_through
 from gimbal.control.pointing import POINTING_STATE, hold_attitude, point
 from gimbal.kernels.quat import q_conj, q_exp, q_log, q_mul
@@ -85,7 +86,8 @@ def test_the_springs_stretch_is_not_base_motion(params: np.ndarray) -> None:
     """A torque that stretches the spring moves the encoder; with the torque known the joint is seen standing still."""
     p = params[0]["allocation"]["ahead"]
     torque = lambda t: 1.0 * math.sin(2 * math.pi * 8.0 * t)  # noqa: E731
-    stretch = p["compliance"]["gives"][0]  # rad/N m, held still
+    still = np.zeros(1, AHEAD_STATE)[0]["compliance"]
+    stretch = [spring_stretch(p["compliance"], still, 0, 1.0, 0.0) for _ in range(2000)][-1]  # rad/N m, held still
     assert stretch == pytest.approx(1.0 / 304.6, rel=0.01)  # of the plant's roll joint: 55 Hz, 0.003 on 0.017 kg m²
     moving = lambda t: stretch * torque(t - float(p["horizon_s"]))  # noqa: E731
     blind, _ = drive(p, moving)

@@ -72,6 +72,17 @@ def test_tones_nobody_named_are_foreseen(rig: str) -> None:
     assert np.allclose(s["share"], 1.0)
 
 
+@pytest.mark.parametrize("rig", ["torque", "torque_fast"])
+def test_a_slow_tone_is_foreseen_as_it_will_be(rig: str) -> None:
+    """Against the force itself: far below the modes torque follows all of it."""
+    out, _, _, read = flown(rig, slow := lambda t: 2.0 * np.sin(2 * math.pi * 5.4 * t), noise=0.01)
+    config = load_rig(rig).config
+    t = np.arange(len(out)) / config.loop_rate_hz
+    want = -9.81 + slow(t + config.delay.sample_to_torque_ms * 1e-3 + 0.5 / config.loop_rate_hz + LEAD_S - 0.003)
+    last = slice(-len(out) // 4, None)
+    assert np.std(out[last, 0] - want[last]) < 0.25 * np.std(read[last, 0] - want[last])
+
+
 def test_noise_is_left_as_it_is_slow() -> None:
     """Where nothing can be foreseen, what the loops see is fed on no worse than as measured."""
     out, want, s, read = flown("torque", lambda t: 3.0 * (t > 12.0), noise=0.5)

@@ -19,7 +19,7 @@ SLOWEST_RAD_S2 = 0.25  # acceleration of the lowest level, doubled from level to
 MOTION_DAMPING = 0.3
 FELT_HZ = 50.0  # two low-passes of the base's acceleration that is foreseen
 CALM_HZ = 90.0  # and of what stands in for it: quantisation noise beyond shakes the structure
-STRETCH_DAMPING = 0.06  # more than the structure's: what is known of its mode is not exact
+STRETCH_DAMPING = 0.1  # more than the structure's: what is known of its mode is not exact
 NOISE_STEPS = 6.0  # of the encoder: no reading jumps further by noise
 MOST_RAD_S2 = 500.0  # nor a carrier by itself
 # compliance: where the stretch is looked for, from what acceleration of its own on, and how fast it is learned

@@ -30,7 +30,7 @@ def test_the_slope_is_that_of_the_stretch_by_softness(params):
     """Of two structures a per mille apart, under the same torque and on the same turning stage."""
     states = [np.zeros(1, AHEAD_STATE)[0] for _ in range(3)]
     still, shake = params.copy(), np.zeros(1, SHAKE_STATE)[0]
-    still["learn"] = 0.0
+    still["learn"], still["pole1"] = 0.0, 0.5 * still["pole1"]
     for s, soft in zip(states, (1.2, 1.2 - 5e-4, 1.2 + 5e-4), strict=True):
         s["compliance"]["soft"] = soft
     rng, seen = np.random.default_rng(1), []

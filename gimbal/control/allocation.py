@@ -27,8 +27,9 @@ from gimbal.control.motion_ahead import AHEAD_PARAMS, AHEAD_STATE, look_ahead, r
 from gimbal.control.sign_check import SIGN_STATE, check_sign, sign_reset
 from gimbal.kernels.build import kernel
 from gimbal.kernels.filters import biquad
-from gimbal.kernels.quat import add3, dot3, load3, load4, q_rotate, scale3
+from gimbal.kernels.quat import add3, dot3, load3, load4, q_rotate, scale3, store3, sub3
 
+IMU_LATE_NS = 3_000_000  # older samples teach nothing
 APART = 0.65  # |det J|: nearer to the singularity the stretch of one joint looks like another's
 NOTCHES = 6  # second-order sections per joint
 
@@ -65,6 +66,7 @@ ALLOCATION_STATE = np.dtype(
         ("fast_sections", "f8", (3, NOTCHES, 2)),
         ("fast", "f8", 3),  # N m, by axis index, the fast loops' feedback
         ("joint_accel", "f8", 3),  # by place, scratch
+        ("seen_rate", "f8", (2, 3)),  # rad/s, the camera's, of the two ticks before
         ("whole", "u1"),  # armed with full authority, and no torque was cut
         ("doubted", "u1"),  # what is foreseen of the base's acceleration
         ("faded", "f8"),  # share of the base's acceleration and of friction that isn't fed forward: it rings
@@ -118,12 +120,17 @@ def model_chain(p, s, meas, nav, dt_s):
     """The joints' motion when the torque will act, kinematics and mass matrix there."""
     chain, ahead, order = s["chain"], s["ahead"], p["chain"]["order"]
     rate_C = load3(nav["omega_NC_C_est"])
+    last, before = s["seen_rate"][0], s["seen_rate"][1]
+    if p["ahead"]["fresh"] and meas["imu_n"] == 0:  # an IMU slower than the loop: the joints are read all the same
+        rate_C = add3(rate_C, sub3(load3(last), load3(before)))
+    store3(before, load3(last))
+    store3(last, rate_C)
     if p["ahead"]["fresh"]:  # by the pose of the tick before; a rate as old would pass for motion of the base
         _follow_camera(p, s, rate_C)
     look_ahead(p["ahead"], ahead, order, meas, s["camera_rate"], dt_s)
     if p["ahead"]["fresh"] and ahead["seen"].all():
         shake(p["shake"], s["shake"], order, ahead, rate_C, s["doubted"], dt_s)
-        good = s["whole"] and meas["joint_new"].all() and meas["imu_n"] > 0 and meas["imu_status"] == 0
+        good = s["whole"] and meas["joint_new"].all() and meas["imu_age_ns"] < IMU_LATE_NS and meas["imu_status"] == 0
         good = good and chain["margin"] > APART
         learn_compliance(p["ahead"]["compliance"], ahead, order, s["shake"], s["camera_rate"], good, dt_s)
     place_chain(p["chain"], chain, ahead["angle"])

@@ -202,8 +202,8 @@ class Feedforward(Section):
     line_of_sight: bool = True  # rate and acceleration of the setpoint
     cogging: bool = True  # learned
     prediction: bool = True  # causes as they will be when the torque acts, not as they were measured
-    foresight: bool = True  # specific force by filters learned in flight
-    compliance: bool = True  # of the structure, learned in flight where it isn't as told
+    foresight: bool = True  # by filters learned in flight
+    compliance: bool = True  # the structure's, learned in flight
 
 
 class PlainPid(Section):
@@ -232,8 +232,7 @@ class Fast(Section):
 
 
 class Control(Section):
-    # what the devices are told: torque; or, where they close a loop of their own, rates or angles: of the joints, or
-    # of the camera where an inner_loop section says that a board holds it against the earth
+    # what the devices are told; rates or angles are the camera's where a board (inner_loop) holds it against the earth
     output: Literal["torque", "rate", "angle"] = "torque"
     feed_rate_hz: Positive = 4.0  # with output rate or angle: the base's motion is fed forward up to here
     attitude_gain_1_s: Positive3  # rad/s asked per rad of error, about camera axes

@@ -29,6 +29,7 @@ from gimbal.records import Arm, JointMode
 # reports it by this code), so it is a fault only once the ramp is on its way.
 WATCHDOG_EXPIRED = 0x10000
 LAST_TICK_NS = 1_000_000
+UNREAD_NS = 10_000_000  # since a motor was read
 
 SUPERVISOR_PARAMS = np.dtype(
     [
@@ -265,7 +266,9 @@ def _judge_motion(p, s, meas, nav, control, push_C, limits, command):
     if fault != 0:
         return fault
     if kind == TORQUE:
-        return watch_motion(p["watch"], watch, nav["omega_NC_C_est"], control, push_C, excused or ramping)
+        unread = meas["joint_age_ns"].max() > UNREAD_NS  # a motor that is silent may not act: that is judged by its age
+        motion = nav["omega_NC_C_est"]
+        return watch_motion(p["watch"], watch, motion, control, push_C, excused or ramping or unread)
     if kind < CAMERA_RATE:
         return watch_turning(p["watch"], watch, command["joint_rate_cmd"], nav["joint_rate_est"], excused)
     return watch_turning(p["watch"], watch, command["camera_rate_cmd_C"], nav["omega_NC_C_est"], excused)

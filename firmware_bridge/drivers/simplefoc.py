@@ -21,6 +21,7 @@ from firmware_bridge.interface import AxisMode, BridgeFault, Capabilities, Ident
 
 _OUT, _IN = 11 + 5 + 2, 13 + 68 + 3  # bytes an axis and cycle: target, question, a share of the checks; their answers
 _USB_LINES = 250.0  # lines a second a Commander reads without disturbing the motor loop much (two an axis and cycle)
+_REPLY_NS = 15_000_000  # an answer doesn't say to which question: until then no other is asked
 _REPEAT_NS = 25_000_000
 _CHECK_EVERY = 4  # cycles between questions whether the motor is still enabled
 _NOT_READY = int(BridgeFault.NOT_READY)
@@ -67,6 +68,7 @@ class Simplefoc(LineMotor):
         self._said_ns = [[0, 0] for _ in range(n)]  # enable, kind of motion: when last said
         self._was_enabled = [False] * n
         self._cycle = 0
+        self._asked_axis_ns = [0] * n
         self._asked_ns = 0
         uart = o["link"] == "uart"
         self._delay_ns = int(1e9 * line_time_s((_OUT - 2) * n, self.transport.baud)) if uart else 500_000
@@ -191,7 +193,9 @@ class Simplefoc(LineMotor):
                     self.counters.bad_values += 1
                     m = 0
             self._switch(axis, m, text or b"", now, out)
-            out.append(codec.ask(axis))
+            if not codec.asked[axis] or now - self._asked_axis_ns[axis] > _REPLY_NS:
+                self._asked_axis_ns[axis] = now
+                out.append(codec.ask(axis))
             if self._cycle % _CHECK_EVERY == 0:
                 out.append(codec.say(axis, b"E"))
             elif self._cycle % _CHECK_EVERY == 2 and m:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firmware_bridge.emulators.pty_host import Wire
 from firmware_bridge.errors import RateError
 from gimbal.config.load import CONFIGS, load_rig
 from gimbal.errors import UsageError
@@ -32,6 +33,21 @@ def test_the_rig_flies(rig):
     assert POINTING_DEG[0] < flight["pointing_deg"] < POINTING_DEG[1]
     assert SHAKE_URAD[0] < flight["shake_urad"] < SHAKE_URAD[1]
     assert set(flight["identities"]) == set(load_rig(rig).config.devices)
+
+
+@pytest.mark.parametrize("rig", rigs())
+def test_no_device_sees_the_future(rig, monkeypatch):
+    """A device that brings the world further than its own time has the others measure what is yet to come."""
+    memory, ahead = MemoryRig(rig, "speedflight_track", 0.6), []
+
+    def do_event(wire, t_ns, do=Wire.do_event):
+        do(wire, t_ns)
+        if memory.world.plant.t_ns > t_ns:
+            ahead.append((wire.name, memory.world.plant.t_ns - t_ns))
+
+    monkeypatch.setattr(Wire, "do_event", do_event)
+    run_lockstep(memory, memory.config, 0.6, mode="track", seed=1)
+    assert not ahead
 
 
 def test_a_loop_faster_than_its_line_is_refused_with_the_arithmetic(tmp_path):

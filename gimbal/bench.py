@@ -18,12 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from firmware_bridge.errors import BridgeError
 from gimbal.daemon import instance
 from gimbal.daemon.children import Child
 from gimbal.errors import GimbalError, UsageError
 from gimbal.loop.board import BINS, Board
 
-RIG, SCENARIO = "torque", "bench"
+RIG, FAST_RIG, SCENARIO = "torque", "torque_fast", "bench"
+FAST_HZ = 1500.0  # beyond, one line doesn't carry three motors
 CYCLICTEST_PRIORITY = 90
 WARM_TICKS = 300  # before each slice: bytes that piled up are read, caches are warm
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p99_9": 0.999}
@@ -44,7 +46,7 @@ class LoopUnderTest:
 
         self.period_ns = round(1e9 / rate_hz)
         self.folder = tempfile.TemporaryDirectory(prefix="gimbal-bench-")
-        loaded = load_rig(RIG)
+        loaded = load_rig(RIG if rate_hz <= FAST_HZ else FAST_RIG)
         config = loaded.config.model_copy(update={"loop_rate_hz": rate_hz})
         self.params, self.step = pack_params(config), step
         self.state = new_state(self.params)
@@ -59,7 +61,10 @@ class LoopUnderTest:
         self.emulators.wait_for_line("READY", 600.0)
         self.boost = Child("gimbal.loop.boost", {})  # as the daemon does while armed
         self.rig = HardwareRig(config, {name: str(Path(self.folder.name) / name) for name in config.devices})
-        self.rig.open({"dt_s": 1.0 / rate_hz})
+        try:
+            self.rig.open({"dt_s": 1.0 / rate_hz})
+        except BridgeError as error:
+            raise GimbalError(f"{error} Measure at a lower --rate.") from None
         self.report = realtime.acquire()
         self.slice(WARM_TICKS, spin=False)
 

@@ -17,6 +17,8 @@ from gimbal.records import COMMAND, INBOX, SENSE, TICK
 
 SNAPSHOT_TICKS_S = 1.0  # the whole State goes into the log this often, s
 REHEARSAL_NS = 60_000  # no rehearsal of the tick with less time than this to its deadline
+# and no look at the lines with less than the longest took lately, within these
+SHORTEST_LOOK_NS, LONGEST_LOOK_NS, SHRINK_LOOK_NS = 30_000, 150_000, 1_000
 _NEVER = 1 << 62
 
 
@@ -123,6 +125,8 @@ def _loop(  # one function on purpose: it is the hot path, read top to bottom
     # Before the deadline, where there is time: what has arrived is parsed, and the tick rehearsed on copies, so that
     # code and caches are warm when it counts (46 us instead of 62 for read, step, write and publish on a busy machine).
     prefetch = getattr(rig, "prefetch", None) if getattr(clock, "spin_ns", 0) else None
+    look_ns = LONGEST_LOOK_NS
+    in_step = prefetch is not None and getattr(rig, "imu_in_step", False)
     state_now, state_copy = state.view(np.uint8).data, state.copy()
     rehearsal = state_copy, sense, inbox_record.copy(), command.copy(), row.copy()
     rehearsal_bytes = state_copy.view(np.uint8).data
@@ -137,6 +141,11 @@ def _loop(  # one function on purpose: it is the hot path, read top to bottom
                 rehearsal_bytes[:] = state_now
                 step(params, *rehearsal)
             clock.adapt()  # type: ignore[attr-defined]
+            look_ns = max(look_ns - SHRINK_LOOK_NS, SHORTEST_LOOK_NS)
+            while ahead - (began := now_ns()) > look_ns:
+                prefetch(sense)
+                look_ns = min(max(look_ns, now_ns() - began), LONGEST_LOOK_NS)
+            in_time = imu_n[0]
             deadline = clock.wait()
         else:
             deadline = clock.wait()
@@ -146,6 +155,8 @@ def _loop(  # one function on purpose: it is the hot path, read top to bottom
 
         sense_t[0], sense_sent[0] = deadline, took
         rig.read(sense)
+        if in_step:
+            clock.follow(imu_n[0] > in_time)  # type: ignore[attr-defined]
         inbox.read_into(inbox_record)
         read = now_ns()
 

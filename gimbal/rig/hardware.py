@@ -42,6 +42,12 @@ _MOST = {"imu": IMU_MAX, "carrier_imu": _CARRIER_DRAIN, "gnss": FIXES, "beacon":
 _LINK_LOST = int(interface.Status.LINK_LOST)
 
 
+def in_step(imu_hz: float, loop_hz: float) -> bool:
+    """The IMU's samples come at one phase of the loop's period, or the loop at one of theirs."""
+    ratio = max(imu_hz, loop_hz) / max(min(imu_hz, loop_hz), 1.0)
+    return imu_hz > 0.0 and abs(ratio - round(ratio)) < 0.01
+
+
 class HardwareRig:
     """Drivers from ``config.devices``, on the ports named there or in ``ports``.
 
@@ -67,6 +73,7 @@ class HardwareRig:
         self.config, self.connect, self.clock = config, connect, clock
         self.ports = dict(ports or {})
         self.lines: list[Line] = []
+        self.imu_in_step = False  # the loop's phase can be locked to the IMU's samples
         self.identities: dict[str, str] = {}
         self.frame = LocalFrame()
         self._armed = self._driving = False
@@ -109,6 +116,8 @@ class HardwareRig:
         for line in self.lines:
             line.last_row_ns = now
             self._watch(line)
+            if line.kind == "imu":
+                self.imu_in_step = in_step(float(line.driver.options.get("rate_hz") or 0.0), 1.0 / info["dt_s"])
 
     def _plan(self) -> list[Line]:
         unknown = sorted(set(self.ports) - set(self.config.devices))

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gimbal.clock import MonotonicClock, SimulatedClock
@@ -125,6 +126,29 @@ def test_work_before_the_deadline_moves_the_wake_up() -> None:
         clock.adapt()
         clock.wait()
     assert clock.spin_ns < grown + 20_000 * 10  # shrinks slowly; a stalled machine may have raised it again
+
+
+@pytest.mark.parametrize("device_ppm", [-60.0, 0.0, 60.0])
+@pytest.mark.parametrize("begin_us", [50.0, 450.0, 950.0])
+def test_phase_lock_keeps_samples_young_and_in_time(device_ppm: float, begin_us: float) -> None:
+    """A device on its own crystal, its samples' way to us jittering by 30 us: the loop's deadlines settle where they
+    have just come, whatever the phase at first, and follow."""
+    rng = np.random.default_rng(1)
+    clock, look_ns, ticks = MonotonicClock(MS), 90_000, 40_000
+    device = MS * (1 + device_ppm * 1e-6)
+    began = clock.deadline_ns
+    ages, late = np.zeros(ticks), np.zeros(ticks, bool)
+    deadlines = np.zeros(ticks, np.int64)
+    for i in range(ticks):
+        clock.deadline_ns += MS
+        deadlines[i] = clock.deadline_ns
+        since = deadlines[i] - began + begin_us * 1e3 - rng.uniform(0.0, 30e3)  # of the device's arrivals
+        ages[i] = since % device
+        late[i] = ages[i] < look_ns
+        clock.follow(bool(late[i]))
+    assert late[20_000:].mean() < 0.02
+    assert np.percentile(ages[20_000:], 99) < 200e3  # of up to 1000e3 without a lock
+    assert abs(np.diff(deadlines) - MS).max() <= 500  # 500 ppm at most: no jerk in the period
 
 
 @pytest.mark.parametrize(("period", "spin"), [(0, 0), (-1, 0), (1000, 1000), (1000, -1)])

@@ -1,4 +1,4 @@
-"""Every hand-over on the simulated rig: who leads, why, and that the picture doesn't jump. One run serves all tests."""
+"""Every hand-over on the simulated rig: who leads, why, and that the picture doesn't jump. Two runs serve all tests."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ ROW = np.dtype(
         ("fault", "i4"),
         ("accel", "f8", 3),
         ("err", "f8", 3),
+        ("rate", "f8", 3),
+        ("torque", "f8", 3),
         ("zoom", "f8"),
         ("focus", "f8"),
         ("range", "f8"),
@@ -47,33 +49,35 @@ ORDERS = {
     52.0: (Verb.MODE, Mode.STOW, (0, 0, 0)),
     54.5: (Verb.MODE, Mode.TRACK, (0, 0, 0)),
 }
-NO_BEACON, NO_CAMERA = [(18.0, 23.0), (26.0, 35.0)], [(23.5, 35.0)]
+LOST = {"beacon_valid": [(18.0, 23.0), (26.0, 35.0)], "bearing_valid": [(23.5, 35.0)]}
+# a rig that doesn't know where north is for a while, and one whose motors are let go and taken up again
+NORTHLESS = {3.0: (Verb.MODE, Mode.TRACK, (0, 0, 0)), 16.0: (Verb.MODE, Mode.OFF, (0, 0, 0)),
+             16.4: (Verb.MODE, Mode.TRACK, (0, 0, 0))}  # fmt: skip
+NO_OWN_FIX = {"gnss_valid": [(0.0, 8.0)]}
 
 
 def inside(t, spans):
     return any(a <= t < b for a, b in spans)
 
 
-@pytest.fixture(scope="module")
-def rows():
+def fly(seconds, orders, lost):
     rig = load_rig("torque").config
     scenario = load_scenario("speedflight_track").config
-    plant = PlantRig(rig, scenario, seed=1, seconds=SECONDS)
+    plant = PlantRig(rig, scenario, seed=1, seconds=seconds)
     params = pack_params(rig, start_armed=True)
     state = new_state(params)
     state["arbiter"]["mode"] = Mode.LOCK
     sense, command, row = np.zeros(1, SENSE), np.zeros(1, COMMAND), np.zeros(1, TICK)
-    out = np.zeros(round(SECONDS * 1000), ROW)
-    orders = dict(sorted((round(1000 * t), o) for t, o in ORDERS.items()))
+    out = np.zeros(round(seconds * 1000), ROW)
+    orders = dict(sorted((round(1000 * t), o) for t, o in orders.items()))
     plant.open({"dt_s": 1e-3, "seed": 1, "kinematic_order": list(rig.kinematic_order), "t0_ns": 10**9})
     seq = 0
     for k, here in enumerate(out):
         sense[:] = 0
         plant.read(sense)
-        if inside(k / 1000, NO_BEACON):
-            sense["beacon_valid"] = 0
-        if inside(k / 1000, NO_CAMERA):
-            sense["bearing_valid"] = 0
+        for field, spans in lost.items():
+            if inside(k / 1000, spans):
+                sense[field] = 0
         inbox = np.zeros(1, INBOX)
         if k in orders:
             seq += 1
@@ -88,10 +92,21 @@ def rows():
         here["t"], here["mode"], here["reason"], here["owner"] = k / 1000, goal["mode"], goal["reason"], goal["owner"]
         here["source"], here["status"], here["fault"] = target["source"], target["status"], row["health"]["fault"][0]
         here["accel"], here["err"] = row["setpoint"]["accel_sp_C"][0], row["control"]["attitude_err_C"][0]
+        here["rate"], here["torque"] = row["nav"]["omega_NC_C_est"][0], command["joint_torque_cmd"][0]
         here["zoom"], here["focus"], here["range"] = target["zoom_mm"], target["focus_m"], target["range_m"]
         plant.write(command)
     plant.close()
     return out
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return fly(SECONDS, ORDERS, LOST)
+
+
+@pytest.fixture(scope="module")
+def northless():
+    return fly(20.0, NORTHLESS, NO_OWN_FIX)
 
 
 def at(rows, t):
@@ -122,11 +137,31 @@ def test_the_ladder_says_why(rows):
 
 
 def test_no_hand_over_is_felt(rows):
-    rig = load_rig("torque").config
-    assert not rows["fault"].any()
     changes = 1 + np.flatnonzero(np.diff(rows["mode"]) | np.diff(rows["reason"]))
     changes = changes[rows["t"][changes] > 5.0]
     assert len(changes) >= 18
+    not_felt(rows, changes)
+
+
+def test_north_found_and_motors_taken_up_again_are_not_felt(northless):
+    rows = northless
+    want = {5.0: (Mode.LOCK, Code.HEADING_UNKNOWN), 15.0: (Mode.TRACK, 0), 16.2: (Mode.OFF, 0), 19.5: (Mode.TRACK, 0)}
+    assert {t: (at(rows, t)["mode"], at(rows, t)["reason"]) for t in want} == want
+    found = 1 + np.flatnonzero(np.diff(rows["reason"]) & (rows["reason"][1:] == 0))
+    not_felt(rows, found[rows["t"][found] > 5.0])
+
+    # the camera swung free: it is caught without being thrown, and led back
+    free, caught = rows[16_000:16_405], rows[16_405:]
+    assert not free["torque"][10:400].any()
+    swing = np.linalg.norm(free["rate"], axis=1).max()
+    assert np.linalg.norm(caught["rate"], axis=1).max() < 1.2 * swing
+    off = np.degrees(np.linalg.norm(caught["err"], axis=1))
+    assert off.max() < 4.0 and off[1000:].max() < 0.2
+
+
+def not_felt(rows, changes):
+    rig = load_rig("torque").config
+    assert not rows["fault"].any() and len(changes)
     jerk = np.linalg.norm(np.diff(rows["accel"], axis=0), axis=1) / 1e-3
     most = np.radians(rig.limits.max_jerk_deg_s3) * 1.0001
     for k in changes:

@@ -15,7 +15,8 @@ from gimbal.kernels.build import kernel
 
 MEAN_S = 1.0  # over which what is usual is found
 PULL = 0.2  # of a tick that one command may move it by, in shares of MEAN_S: a stall is not usual
-AGAIN = 0.5  # of what a late command made up for itself, by share of a tick: with 1 and more it would swing up
+FIRST = 200  # ticks in which it is the soonest: a cold start's are often long
+AGAIN = 0.25  # of what a late command made up for itself, by share of a tick: with -0.5, or 1, it would swing up
 MOST = 3.0  # ticks: of a longer stall the loops have seen the end already
 
 LATE_STATE = np.dtype(
@@ -23,7 +24,7 @@ LATE_STATE = np.dtype(
         ("sent", "f8", (2, 3)),  # N m, this command and the one before, less what each made up for,
         ("extra", "f8", (2, 3)),  # N m, and that
         ("usual_ns", "f8"),
-        ("known", "u1"),
+        ("ticks", "i8"),  # of which it is known
     ],
     align=True,
 )
@@ -42,9 +43,9 @@ def make_up(s, sent_ns, dt_s, torque):
     if sent_ns == 0:
         return
     tick_ns = 1e9 * dt_s
-    if not s["known"]:
-        s["usual_ns"] = float(sent_ns)
-        s["known"] = 1
+    if s["ticks"] < FIRST:
+        s["usual_ns"] = min(float(sent_ns), s["usual_ns"]) if s["ticks"] else float(sent_ns)
+        s["ticks"] += 1
     late = (float(sent_ns) - s["usual_ns"]) / tick_ns
     s["usual_ns"] += min(max(late, -PULL), PULL) * tick_ns * dt_s / MEAN_S
     late = min(max(late, -MOST), MOST)

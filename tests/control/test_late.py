@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gimbal.control.late import LATE_STATE, MOST, make_up, remember_sent
+from gimbal.control.late import FIRST, LATE_STATE, MOST, make_up, remember_sent
 
 DT = 1e-3
 
@@ -64,3 +64,29 @@ def test_a_loop_that_is_late_all_the_time_does_not_swing_up():
     u = sent(wanted, late_ns)
     assert np.abs(u).max() < 4.0 * np.abs(wanted).max()
     assert np.std(u[-1000:]) < 1.05 * np.std(wanted[-1000:])
+
+
+@pytest.mark.parametrize("first_ms", [0.0, 3.0, 400.0])
+def test_a_long_first_tick_is_not_usual(first_ms):
+    wanted = np.random.default_rng(5).normal(size=(3 * FIRST, 3))
+    late_ns = np.full(3 * FIRST, 60e3)
+    late_ns[:3] += 1e6 * first_ms
+    u = sent(wanted, late_ns)
+    assert np.abs(u - wanted)[10:].max() < 0.01
+
+
+@pytest.mark.parametrize("ticks", [-3.0, -1.0, -0.5, 0.5, 1.0, 3.0])
+def test_whatever_is_taken_for_usual_noise_does_not_grow(ticks):
+    """Also where what is usual is wrong by ticks: no pole near the circle, at any frequency up to half the loop's."""
+    rng = np.random.default_rng(6)
+    s = np.zeros(1, LATE_STATE)[0]
+    s["ticks"] = FIRST
+    out = np.zeros((4000, 3))
+    for i in range(4000):
+        s["usual_ns"] = 1e7
+        u = 0.01 * rng.normal(size=3)
+        make_up(s, int(1e7 + ticks * 1e6), DT, u)
+        remember_sent(s, u)
+        out[i] = u
+    shares = np.abs(np.fft.rfft(out[500:], axis=0)) / (0.01 * np.sqrt(3500))
+    assert np.sqrt(np.mean(shares**2, axis=1)).max() < 4.0 * (1.0 + 2.0 * abs(ticks))

@@ -34,6 +34,7 @@ from firmware_bridge.interface import (
     Status,
     axis_ids,
 )
+from firmware_bridge.questions import Questions
 
 _NOT_READY = int(BridgeFault.NOT_READY)
 _SETTLED_NS = 20_000_000
@@ -65,7 +66,8 @@ class Moteus(MotorDriver):
         self.armed = False
         self.watchdog_applied_s = [math.nan] * self.n_axes  # read back from the device while armed
         self._uart = self.options["link"] == "uart"
-        self._sent_ns = [0] * self.n_axes
+        self._questions = [Questions() for _ in range(self.n_axes)]
+        self._damaged = [0] * self.n_axes  # bytes and lines of the line, when the axis last told something
         self._asked_watchdog = [True] * self.n_axes  # of the axis as it moves, since arm()
         self._sent_mode = [0] * self.n_axes
         self._begun_ns = [0] * self.n_axes  # since when the axis is commanded to move
@@ -138,7 +140,7 @@ class Moteus(MotorDriver):
         end_ns = self.transport.clock() + for_ns
         while not done() and self.transport.clock() < end_ns and not self.transport.lost:
             self.transport.wait(min(0.01, (end_ns - self.transport.clock()) * 1e-9))
-            self.codec.feed(self.transport.read(), self._scratch, self._sent_ns)
+            self.codec.feed(self.transport.read(), self._scratch, self._asked)
 
     def _identity(self) -> Identity:
         if self.codec.twins:
@@ -177,7 +179,7 @@ class Moteus(MotorDriver):
         sets the watchdog too and reads it back."""
         self.armed = False
         self._sent_mode = [0] * self.n_axes
-        if self.transport.write(self._all(AxisMode.OFF), urgent=True) == Status.LINK_LOST:
+        if self._write(self._all(AxisMode.OFF), urgent=True) == Status.LINK_LOST:
             raise PortError(f"the port {self.transport.name} went away while setting up: plug it in again.")
         for axis, can_id in enumerate(self.ids):
             got = self._read_watchdog(axis)
@@ -214,12 +216,12 @@ class Moteus(MotorDriver):
             known.pop(_WATCHDOG, None)
         self._begun_ns, self._running = [0] * self.n_axes, [False] * self.n_axes
         self._latched = [False] * self.n_axes
-        return self.transport.write(self._all(AxisMode.OFF), urgent=True)
+        return self._write(self._all(AxisMode.OFF), urgent=True)
 
     def disarm(self) -> int:
         self.armed = False
         self._latched, self._sent_mode = [False] * self.n_axes, [0] * self.n_axes
-        return self.transport.write(self._all(AxisMode.OFF), urgent=True)
+        return self._write(self._all(AxisMode.OFF), urgent=True)
 
     def command(self, mode: Sequence[int] | np.ndarray, torque_Nm: Sequence[float] | np.ndarray,
                 rate_rad_s: Sequence[float] | np.ndarray, angle_rad: Sequence[float] | np.ndarray) -> int:  # fmt: skip
@@ -247,11 +249,22 @@ class Moteus(MotorDriver):
                 data += self.codec.read_registers(axis, _WATCHDOG, 1, 3)
         return data
 
-    def _write(self, data: bytes) -> int:
+    def _write(self, data: bytes, urgent: bool = False) -> int:
+        """Lines that every axis answers with its readings."""
         now = self.transport.clock()
-        for axis, delay in enumerate(self._delay_ns):
-            self._sent_ns[axis] = now + delay
-        return self.transport.write(data)
+        status = self.transport.write(data, urgent=urgent)
+        if status == 0:
+            for questions in self._questions:
+                questions.ask(now)
+        return status
+
+    def _asked(self, axis: int) -> int:
+        """When the readings were taken that an axis now tells."""
+        counters, arrival = self.counters, self.transport.arrival_ns
+        damaged = counters.bad_crc + counters.garbage_bytes
+        asked = self._questions[axis].answer(arrival, damaged != self._damaged[axis])
+        self._damaged[axis] = damaged
+        return min(asked + self._delay_ns[axis], arrival)
 
     def poll(self, feedback: np.ndarray) -> int:
         feedback["valid"] = 0
@@ -259,8 +272,7 @@ class Moteus(MotorDriver):
         bad_crc, garbage = counters.bad_crc, counters.garbage_bytes
         filled = 0
         while data := transport.read():
-            arrival = transport.arrival_ns
-            filled += self.codec.feed(data, feedback, [min(t, arrival) for t in self._sent_ns])
+            filled += self.codec.feed(data, feedback, self._asked)
         if filled:
             self._say_mode(feedback)
         return filled or self._without_rows(bad_crc, garbage)
@@ -299,10 +311,10 @@ class Moteus(MotorDriver):
         self._sent_mode = [0] * self.n_axes
         try:
             if action != "brake":
-                return self.transport.write(self._all(AxisMode.OFF), urgent=True)
+                return self._write(self._all(AxisMode.OFF), urgent=True)
             data = self._all(AxisMode.BRAKE)
             if any(mode in (DEVICE_FAULT, DEVICE_TIMEOUT) for mode in self.codec.device_mode):
                 data = self._all(AxisMode.OFF) + data
-            return self.transport.write(data, urgent=True)
+            return self._write(data, urgent=True)
         except Exception:  # the last line of defence: whatever is wrong here, the caller still has other axes to stop
             return int(Status.LINK_LOST)

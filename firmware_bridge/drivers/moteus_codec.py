@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from binascii import unhexlify
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -183,8 +183,9 @@ class MoteusCodec:
         frame = bytes([0x10 | resolution << 2]) + _varuint(count) + _varuint(start)
         return text_line(0x8000 | self.ids[axis], frame, self.checksum)
 
-    def feed(self, data: bytes, feedback: np.ndarray, t_ns: Sequence[int]) -> int:
-        """Take bytes; fill ``feedback`` of the axes whose replies are whole, with their time; returns how many."""
+    def feed(self, data: bytes, feedback: np.ndarray, asked: Callable[[int], int]) -> int:
+        """Take bytes; fill ``feedback`` of the axes whose replies are whole, with the time that ``asked`` gives for the
+        axis; returns how many."""
         lines = (self._tail + data).split(b"\n") if self._tail else data.split(b"\n")
         tail = lines.pop()
         if len(tail) > _MAX_LINE:
@@ -194,10 +195,10 @@ class MoteusCodec:
         filled = 0
         for line in lines:
             if line not in _ACKNOWLEDGED:
-                filled += self._line(line, feedback, t_ns)
+                filled += self._line(line, feedback, asked)
         return filled
 
-    def _line(self, line: bytes, feedback: np.ndarray, t_ns: Sequence[int]) -> int:
+    def _line(self, line: bytes, feedback: np.ndarray, asked: Callable[[int], int]) -> int:
         line = line.strip(b" \r\t")
         if line[-3:-2] == b"*":
             if len(line) > _MAX_LINE or _HEX[crc8(line[:-3])] != line[-3:].upper():
@@ -232,7 +233,7 @@ class MoteusCodec:
         self.device_mode[axis] = mode
         if mode == DEVICE_TIMEOUT:
             fault = 0x10000  # BridgeFault.WATCHDOG_EXPIRED
-        feedback[axis] = (1, t_ns[axis], position * TURN, velocity * TURN, torque, current, voltage * 0.1, temp * 0.1,
+        feedback[axis] = (1, asked(axis), position * TURN, velocity * TURN, torque, current, voltage * 0.1, temp * 0.1,
                           fault & 0xFFFFFFFF, _MEANING.get(mode, -1))  # fmt: skip
         self.counters.rows += 1
         return 1

@@ -35,7 +35,7 @@ def test_moteus_lines():
         elif text.startswith("rcv"):
             can_id = int(text.split()[1], 16) >> 8
             codec = moteus_codec.MoteusCodec([can_id], 0.05, float("nan"), b"*" in line)
-            codec.feed(line + b"\n", np.zeros(1, AXIS_FEEDBACK), [0])
+            codec.feed(line + b"\n", np.zeros(1, AXIS_FEEDBACK), lambda axis: 0)
             assert codec.registers[0][0x0D] in (48, 24) and codec.counters.bad_crc == 0
 
 

@@ -21,14 +21,14 @@ DOC_REPLY = b"rcv 100 2404000a005000000170ff230d181400"
 def registers(line: bytes, checksum: bool) -> dict[int, float]:
     """What the codec takes from one reply of another layout than its own query's."""
     taker = codec.MoteusCodec([1], 0.05, math.nan, checksum)
-    taker.feed(line + b"\n", np.zeros(1, AXIS_FEEDBACK), [0])
+    taker.feed(line + b"\n", np.zeros(1, AXIS_FEEDBACK), lambda axis: 0)
     return {key: round(value, 4) for key, value in taker.registers[0].items()}
 
 
 def row(line: bytes) -> tuple:
     """Angle in turns, rate in turns/s, torque, current, V, °C, fault, mode of one reply to the codec's own query."""
     taker, feedback = codec.MoteusCodec([1], 0.05, math.nan, True), np.zeros(1, AXIS_FEEDBACK)
-    assert taker.feed(line + b"\n", feedback, [0]) == 1
+    assert taker.feed(line + b"\n", feedback, lambda axis: 0) == 1
     _, _, angle, rate, *rest = feedback[0].tolist()
     return (*(round(x, 4) for x in (angle / codec.TURN, rate / codec.TURN, *rest)),)
 

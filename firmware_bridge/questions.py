@@ -1,0 +1,51 @@
+"""When what a reply answers was asked: on a line that is slower than the loop, several questions are under way.
+
+A device answers in order, and most replies do not say what to: so each answers the oldest question still open. Where a
+reply was lost, those after it seem to take a period longer: the oldest is passed over once bytes were damaged, or once
+that has gone on for a while.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+_DEPTH = 32
+_LONG_NS = 60_000_000  # what is open for longer is not answered any more
+_SHARE = 0.6  # of the time between two questions, by which a reply comes later than usual, before it answers the next
+_PATIENCE = 50  # replies in a row that come so late with nothing seen to be lost: the line may have grown slower
+_SMOOTH = 1.0 / 32.0
+
+
+class Questions:
+    """Of one axis. Times are ns of the host's clock."""
+
+    def __init__(self) -> None:
+        self._open: deque[int] = deque(maxlen=_DEPTH)
+        self._usual_ns = -1.0  # what a reply takes
+        self._late = 0
+        self._last_ns = 0
+
+    def ask(self, t_ns: int) -> None:
+        self._open.append(t_ns)
+
+    def answer(self, arrival_ns: int, lost: bool) -> int:
+        """When the question of a reply that came at ``arrival_ns`` was asked. lost: bytes were damaged lately."""
+        waiting = self._open
+        while len(waiting) > 1 and arrival_ns - waiting[0] > _LONG_NS:
+            waiting.popleft()
+        if not waiting:
+            return min(self._last_ns or arrival_ns, arrival_ns)
+        took = arrival_ns - waiting[0]
+        if len(waiting) > 1 and self._usual_ns >= 0.0:
+            between = waiting[1] - waiting[0]
+            late = took - self._usual_ns > _SHARE * between and arrival_ns > waiting[1]
+            self._late = self._late + 1 if late else 0
+            if late and (lost or self._late >= _PATIENCE):
+                waiting.popleft()
+                took, self._late = arrival_ns - waiting[0], 0
+        self._last_ns = waiting.popleft()
+        if self._usual_ns < 0.0:
+            self._usual_ns = took
+        elif abs(took - self._usual_ns) < 2e6:  # a stall of the host is not the line
+            self._usual_ns += _SMOOTH * (took - self._usual_ns)
+        return self._last_ns

@@ -10,7 +10,7 @@ from gimbal.config.matrices import expm, solve_discrete_are
 from gimbal.config.schema import Rig
 from gimbal.control.foresight import LATEST, PHASES
 from gimbal.control.foresight import LINE as FORCE_LINE
-from gimbal.control.motion_ahead import LEVELS, LINE, STATES
+from gimbal.control.motion_ahead import LEVELS, STATES
 from gimbal.frames import AXIS_INDEX
 from gimbal.kernels.filters import lowpass_coefficients, shaping_coefficients
 from gimbal.units import G0
@@ -92,10 +92,7 @@ def pack_motion(p: np.void, rig: Rig) -> None:
 def _pack_structure(p: np.void, rig: Rig, w: float) -> None:
     """What the spring between motor and stage does to reading and torque, each joint by itself at the zero pose."""
     share = rig.structure.motor_inertia_share
-    late = (horizon_s(rig) + rig.encoder.delay_ms * 1e-3) * rig.loop_rate_hz
-    late = max(late - 1.0, 0.0)  # the last torque remembered is that of the tick before
-    p["line_ticks"] = min(int(late), LINE - 2)
-    p["line_share"] = late - int(late)
+    p["line_s"], p["rate_hz"] = horizon_s(rig), rig.loop_rate_hz
     rate = rig.loop_rate_hz
     dt_s = 1.0 / rate
     p["fresh"] = rig.control.output == "torque"  # in a slow loop's tick the camera turns further than in the gyro's lag
@@ -201,10 +198,6 @@ def pack_shake(p: np.void, rig: Rig) -> None:
     lsb = 2.0 * math.pi / 2**rig.encoder.bits
     p["most"] = MOST_RAD_S2 + NOISE_STEPS * lsb / (dt_s * dt_s)
     p["calm"] = lowpass_coefficients(CALM_HZ, rate)
-    # a change of readings is their rate half a tick ago; the gyro's low-pass has its own lag
-    imu_lag_s = math.sqrt(2.0) / (2.0 * math.pi * rig.imu.bandwidth_hz)
-    between_s = rig.encoder.delay_ms * 1e-3 + 0.5 * dt_s - imu_lag_s
-    p["before_share"] = min(max(between_s * rate, 0.0), 1.0)
     learning = p["foresight"]
     learning["turn"] = 1
     learning["felt"], lag_s = _base_felt(rig)

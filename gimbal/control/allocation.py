@@ -23,7 +23,7 @@ from gimbal.control.joint_kinematics import (
     mass_matrix,
     place_chain,
 )
-from gimbal.control.motion_ahead import AHEAD_PARAMS, AHEAD_STATE, look_ahead, remember_through
+from gimbal.control.motion_ahead import AHEAD_PARAMS, AHEAD_STATE, OLDEST_S, look_ahead, remember_through
 from gimbal.control.sign_check import SIGN_STATE, check_sign, sign_reset
 from gimbal.kernels.build import kernel
 from gimbal.kernels.filters import biquad
@@ -31,6 +31,7 @@ from gimbal.kernels.quat import add3, dot3, load3, load4, q_rotate, scale3, stor
 
 IMU_LATE_NS = 3_000_000  # older samples teach nothing
 APART = 0.65  # |det J|: nearer to the singularity the stretch of one joint looks like another's
+SEEN = 4  # of the gyro's rates
 NOTCHES = 6  # second-order sections per joint
 
 ALLOCATION_PARAMS = np.dtype(
@@ -44,8 +45,10 @@ ALLOCATION_PARAMS = np.dtype(
         ("sections", "f8", (3, NOTCHES, 5)),  # per joint, by axis index
         ("fast_sections", "f8", (3, NOTCHES, 5)),
         ("with_fast", "u1"),
+        ("gyro_lag_s", "f8"),
         ("singularity_cos", "f8"),  # |det J| under which it is reported,
-        ("faded_cos", "f8"),  # under which nothing is fed forward of a base acceleration that isn't foreseen,
+        ("whole_cos", "f8"),  # under which less is fed forward of a base acceleration that isn't foreseen,
+        ("faded_cos", "f8"),  # and nothing under this,
         ("floor_cos", "f8"),  # and under which the outer joint is asked for no more
         ("most", "f8"),  # N m into the shaping: its slow sections would remember what no motor makes
         ("with_inertia", "u1"),
@@ -66,7 +69,8 @@ ALLOCATION_STATE = np.dtype(
         ("fast_sections", "f8", (3, NOTCHES, 2)),
         ("fast", "f8", 3),  # N m, by axis index, the fast loops' feedback
         ("joint_accel", "f8", 3),  # by place, scratch
-        ("seen_rate", "f8", (2, 3)),  # rad/s, the camera's, of the two ticks before
+        ("seen_rate", "f8", (SEEN, 3)),  # rad/s, the camera's, newest first,
+        ("seen_ns", "i8", SEEN),  # and when the samples were taken
         ("whole", "u1"),  # armed with full authority, and no torque was cut
         ("doubted", "u1"),  # what is foreseen of the base's acceleration
         ("faded", "f8"),  # share of the base's acceleration and of friction that isn't fed forward: it rings
@@ -116,15 +120,38 @@ def _follow_camera(p, s, rate_C):
 
 
 @kernel
+def _rate_then(p, s, meas, now_ns, rate_C, dt_s):
+    """The camera's rate when the readings of the joints changed, half a tick before them: between the gyro's samples, or
+    as it went on after the newest. Where these two are not of one time, the camera's own turning passes for the
+    base's."""
+    rates, times, ahead = s["seen_rate"], s["seen_ns"], s["ahead"]
+    if meas["imu_n"] > 0 or times[0] == 0:
+        for i in range(SEEN - 1, 0, -1):
+            times[i] = times[i - 1]
+            for c in range(3):
+                rates[i, c] = rates[i - 1, c]
+        times[0] = now_ns - meas["imu_age_ns"]
+        store3(rates[0], rate_C)
+    age_s = (ahead["age"][0] + ahead["age"][1] + ahead["age"][2]) / 3.0
+    then = 1e-9 * (now_ns - times[0]) + p["gyro_lag_s"] - age_s - 0.5 * dt_s  # after the newest sample
+    i = 0
+    while i < SEEN - 2 and then < -1e-9 * (times[0] - times[i + 1]):
+        i += 1
+    between = 1e-9 * (times[i] - times[i + 1])
+    if not 0.0 < between < OLDEST_S:
+        return rate_C
+    share = min(max((then + 1e-9 * (times[0] - times[i])) / between, -1.0), 1.0)
+    new, old = load3(rates[i]), load3(rates[i + 1])
+    return add3(new, scale3(sub3(new, old), share))
+
+
+@kernel
 def model_chain(p, s, meas, nav, dt_s):
     """The joints' motion when the torque will act, kinematics and mass matrix there."""
     chain, ahead, order = s["chain"], s["ahead"], p["chain"]["order"]
     rate_C = load3(nav["omega_NC_C_est"])
-    last, before = s["seen_rate"][0], s["seen_rate"][1]
-    if p["ahead"]["fresh"] and meas["imu_n"] == 0:  # an IMU slower than the loop: the joints are read all the same
-        rate_C = add3(rate_C, sub3(load3(last), load3(before)))
-    store3(before, load3(last))
-    store3(last, rate_C)
+    if p["ahead"]["fresh"]:
+        rate_C = _rate_then(p, s, meas, nav["t_ns"], rate_C, dt_s)
     if p["ahead"]["fresh"]:  # by the pose of the tick before; a rate as old would pass for motion of the base
         _follow_camera(p, s, rate_C)
     look_ahead(p["ahead"], ahead, order, meas, s["camera_rate"], dt_s)
@@ -181,7 +208,7 @@ def allocate(p, s, demand_C, fast_C, share, rate_sp_C, accel_sp_C, force_C, dt_s
     a0, a1, a2 = load3(chain["axis_B"][0]), load3(chain["axis_B"][1]), load3(chain["axis_B"][2])
     own = turning(a0, a1, a2, s["rate"][order[0]], s["rate"][order[1]], s["rate"][order[2]])
     # through the singularity without a jump; what isn't foreseen carries more noise, and fades out before
-    margin, floor, room = chain["margin"], p["floor_cos"], p["singularity_cos"] - p["faded_cos"]
+    margin, floor, room = chain["margin"], p["floor_cos"], p["whole_cos"] - p["faded_cos"]
     near = min(max((margin - p["faded_cos"]) / max(room, 1e-3), 0.0), 1.0)
     near += s["shake"]["trust"] * (min(margin / max(floor, 1e-3), 1.0) - near)
     base_B = scale3(add3(load3(s["shake"]["alpha_B"]), own), near * (s["faded"] - 1.0))

@@ -21,7 +21,6 @@ SHAKE_PARAMS = np.dtype(
         ("foresight", FORESIGHT_PARAMS),
         ("calm", "f8", 5),  # section: low-pass of what the Kalman filters say
         ("most", "f8"),  # rad/s² that a change of readings can mean
-        ("before_share", "f8"),  # of the tick before in the camera's rate that goes with a change of readings
     ],
     align=True,
 )
@@ -29,7 +28,6 @@ SHAKE_STATE = np.dtype(
     [
         ("seen", "u1"),
         ("axes", "f8", (3, 3)),  # the joints' axes now, by place, in B as all below
-        ("camera_rate", "f8", 3),  # rad/s, of the tick before
         ("rate", "f8", 3),  # rad/s, the base's
         ("calm", "f8", (3, 2)),
         ("now", "f8", 3),  # rad/s²: the base's acceleration as read,
@@ -67,18 +65,16 @@ def shake(p, s, order, ahead, rate_C, doubted, dt_s):
 
     Args:
         order: (3,) axis index of each joint, outer to inner.
-        ahead: AHEAD_STATE of this tick. rate_C: the camera's rate by the gyro, rad/s (tuple).
+        ahead: AHEAD_STATE of this tick. rate_C: the camera's rate by the gyro, rad/s (tuple), when the
+            readings changed.
         doubted: the structure rings by what is fed forward: the Kalman filters alone, which are too slow for that.
     """
     link, step, kalman_rate, kalman_accel = ahead["link"], ahead["step"], ahead["rate"], ahead["accel"]
     q_BC = _axes(s, order, link)
     a0, a1, a2 = load3(s["axes"][0]), load3(s["axes"][1]), load3(s["axes"][2])
     i, j, k = order[0], order[1], order[2]
-    share = p["before_share"]
-    mean_C = add3(scale3(rate_C, 1.0 - share), scale3(load3(s["camera_rate"]), share))
-    store3(s["camera_rate"], rate_C)
     joints = add3(add3(scale3(a0, step[i]), scale3(a1, step[j])), scale3(a2, step[k]))
-    rate = sub3(q_rotate(q_BC, mean_C), scale3(joints, 1.0 / dt_s))
+    rate = sub3(q_rotate(q_BC, rate_C), scale3(joints, 1.0 / dt_s))
     if not abs(rate[0]) + abs(rate[1]) + abs(rate[2]) < 1e4:  # what is no number must not stay
         s["seen"] = 0
         return

@@ -20,6 +20,8 @@ from gimbal.kernels.build import kernel
 STATES = 4
 LEVELS = 8
 LINE = 16  # ticks of torque history
+AGE_SMOOTH = 0.01  # of the ages, a tick
+OLDEST_S = 0.01  # that counts: beyond, something is wrong
 TWO_PI = 6.283185307179586
 
 AHEAD_PARAMS = np.dtype(
@@ -31,8 +33,8 @@ AHEAD_PARAMS = np.dtype(
         ("forget", "f8"),  # of the mean square, per tick
         ("bend", "f8", (3, 2)),  # per joint: share of acceleration and of jerk that its mode adds by itself
         ("compliance", COMPLIANCE_PARAMS),
-        ("line_ticks", "i8"),  # torque that acts at a reading is this many ticks older than the last,
-        ("line_share", "f8"),  # and this share of one more
+        ("line_s", "f8"),  # from a tick's gyro sample to the mean moment of its torque,
+        ("rate_hz", "f8"),  # of the ticks
         ("fresh", "u1"),  # the camera's rate is this tick's, not that of the tick before
         ("horizon_s", "f8"),
         ("restart_ns", "i8"),
@@ -48,6 +50,8 @@ AHEAD_STATE = np.dtype(
         ("ticks", "i8", 3),  # since the last reading
         ("line", "f8", (LINE, 3)),  # N m through the spring between motor and stage, as commanded
         ("head", "i8"),
+        ("age", "f8", 3),  # s, of the readings and of the gyro's samples, smoothed
+        ("imu_age", "f8"),
         ("compliance", COMPLIANCE_STATE),
         ("link", "f8", 3),  # rad, reading less stretch, of the tick before
         ("step", "f8", 3),  # rad, its change since
@@ -88,6 +92,27 @@ def _follow_level(p, s, a):
 
 
 @kernel
+def measure_ages(s, meas):
+    """How old readings and samples are when the tick begins: what the line and the loop's phase make of it."""
+    for a in range(3):
+        if meas["joint_new"][a]:
+            age = min(max(1e-9 * meas["joint_age_ns"][a], 0.0), OLDEST_S)
+            s["age"][a] += (AGE_SMOOTH if s["seen"][a] else 1.0) * (age - s["age"][a])
+    age = min(max(1e-9 * meas["imu_age_ns"], 0.0), OLDEST_S)
+    s["imu_age"] += (AGE_SMOOTH if s["seen"][0] else 1.0) * (age - s["imu_age"])
+
+
+@kernel
+def _through(p, s, a):
+    """Torque (N m) that acts on joint a at its reading: of the tick so long before it as gyro sample to torque takes."""
+    late = (s["age"][a] + p["line_s"] - s["imu_age"]) * p["rate_hz"] - 1.0  # the last one kept is the tick before's
+    late = min(max(late, 0.0), LINE - 2.0)
+    whole = int(late)
+    new = s["line"][(s["head"] - whole) % LINE, a]
+    return new + (late - whole) * (s["line"][(s["head"] - whole - 1) % LINE, a] - new)
+
+
+@kernel
 def _link(p, s, a, meas, through, turned):
     """Reading less the stretch; ``turned`` is what the stage has turned about this axis since the tick before."""
     return meas["joint_angle_meas"][a] - stretch(p["compliance"], s["compliance"], a, through, turned)
@@ -102,14 +127,13 @@ def look_ahead(p, s, order, meas, camera_rate, dt_s):
         camera_rate: (3,) joint rates that the camera's measured rotation alone makes, rad/s, by axis index.
     """
     F, G = p["F"], p["ahead"]
-    new = (s["head"] - p["line_ticks"]) % LINE
-    old = (new - 1) % LINE
+    measure_ages(s, meas)
     for k in range(2, -1, -1):
         a = order[k]
         valid = meas["joint_valid"][a] != 0
         if not valid and not s["seen"][a]:
             continue
-        through = s["line"][new, a] + p["line_share"] * (s["line"][old, a] - s["line"][new, a])
+        through = _through(p, s, a)
         own = dt_s * camera_rate[a]
         turned = dt_s * s["camera_turn"][a] - (s["across"] * s["step"][order[2]] if k == 0 else 0.0)
         reading = _link(p, s, a, meas, through, turned)

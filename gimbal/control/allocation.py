@@ -121,8 +121,8 @@ def _follow_camera(p, s, rate_C):
 
 @kernel
 def _rate_then(p, s, meas, now_ns, rate_C, dt_s):
-    """The camera's rate when the readings of the joints changed, half a tick before them: between the gyro's samples, or
-    as it went on after the newest. Where these two are not of one time, the camera's own turning passes for the
+    """The camera's rate when the readings of the joints changed, half a tick before them: between the gyro's samples,
+    or as it went on after the newest. Where these two are not of one time, the camera's own turning passes for the
     base's."""
     rates, times, ahead = s["seen_rate"], s["seen_ns"], s["ahead"]
     if meas["imu_n"] > 0 or times[0] == 0:

@@ -104,7 +104,7 @@ def measure_ages(s, meas):
 
 @kernel
 def _through(p, s, a):
-    """Torque (N m) that acts on joint a at its reading: of the tick so long before it as gyro sample to torque takes."""
+    """Torque (N m) that acts on joint a at its reading: of so long before it as gyro sample to torque takes."""
     late = (s["age"][a] + p["line_s"] - s["imu_age"]) * p["rate_hz"] - 1.0  # the last one kept is the tick before's
     late = min(max(late, 0.0), LINE - 2.0)
     whole = int(late)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from gimbal.kernels.build import kernel
-from gimbal.kernels.quat import cross3, norm3, scale3
+from gimbal.kernels.quat import cross3, norm3, scale3, store3
 
 ACCEPTED, GATED = 0, 1
 
@@ -122,7 +122,7 @@ def take_bearing(p, f, m):
     share = s12 / s11
     i2 -= share * i1
     s22 -= share * s12
-    wide = 1.0 + 0.25 * f["bad_bearing"]
+    wide = 1.0 + 1.5 * f["bad_bearing"] / p["bearings_bad"]
     if i1 * i1 / s11 + i2 * i2 / s22 > p["gate_bearing"] * wide * wide:
         f["bad_bearing"] += 1.0
         return GATED
@@ -135,4 +135,5 @@ def take_bearing(p, f, m):
     if not judge_biases(p, f, heading_std):
         return GATED
     f["use_t"] = f["bearing_t"] = m["t"]
+    store3(f["seen_N"], u)
     return ACCEPTED

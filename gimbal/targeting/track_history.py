@@ -30,6 +30,7 @@ def copy_filter(src, dst):
             dst["P"][i, j] = src["P"][i, j]
     for i in range(3):
         dst["offset"][i] = src["offset"][i]
+        dst["seen_N"][i] = src["seen_N"][i]
     for i in range(9):
         dst["last_z"][i] = src["last_z"][i]
     dst["white2"], dst["last_z_t"] = src["white2"], src["last_z_t"]
@@ -55,6 +56,7 @@ def store_checkpoint(f, c):
     a[8], a[9], a[10], a[11] = f["white2"], f["last_z_t"], f["last_dt"], f["even"]
     for i in range(3):
         a[12 + i] = f["offset"][i]
+        a[26 + i] = f["seen_N"][i]
     for i in range(9):
         a[15 + i] = f["last_z"][i]
     a[24], a[25] = f["bearing_t"], f["heading_std"]
@@ -76,6 +78,7 @@ def load_checkpoint(c, f):
     f["white2"], f["last_z_t"], f["last_dt"], f["even"] = a[8], a[9], a[10], a[11]
     for i in range(3):
         f["offset"][i] = a[12 + i]
+        f["seen_N"][i] = a[26 + i]
     for i in range(9):
         f["last_z"][i] = a[15 + i]
     f["bearing_t"], f["heading_std"] = a[24], a[25]

@@ -33,7 +33,9 @@ class Status(enum.IntEnum):
     """What became of a measurement."""
 
     ACCEPTED = 0
-    GATED = 1  # doesn't fit the track; a fix's position may be gated while its velocity is used
+    GATED = (
+        1  # doesn't fit the track; a fix's position may be gated while its velocity is used, and the other way round
+    )
     LATE = 2  # older than the history
     DUPLICATE = 3  # this source has already given a measurement of that time
     FUTURE = 4  # measured after it arrived
@@ -77,6 +79,7 @@ FILTER = np.dtype(
         ("fix_t", "f8"),  # newest fix used
         ("use_t", "f8"),  # newest measurement used
         ("bearing_t", "f8"),  # newest bearing used
+        ("seen_N", "f8", 3),  # the line of sight then
         ("heading_std", "f8"),  # rad, of the attitude of the bearings
         ("bad_fix", "f8"),  # fixes gated in a row
         ("bad_fix_t", "f8"),  # time of the first of them
@@ -102,7 +105,7 @@ CHECKPOINT = np.dtype(
         ("x", "f8", N_X),
         ("P", "f8", PACKED),
         ("n", "i8"),
-        ("aux", "f8", 26),
+        ("aux", "f8", 29),
     ],
     align=True,
 )
@@ -216,11 +219,13 @@ PARAMETERS: dict[str, tuple[float, str]] = {
     "wander_nis": (2.0, "squared position error beyond this many expected is the receiver's wander"),
     "gate_bearing": (20.0, "2 degrees of freedom"),
     "bias_most": (5.0, "prior standard deviations: a bias beyond is a wrong lock, and all biases begin anew"),
-    "bearings_bad": (20.0, "bearings gated in a row, after which the biases begin anew"),
+    "bearings_bad": (60.0, "bearings gated in a row, after which the biases begin anew"),
     "camera_acc_hz": (15.0, "rad/s, corner under which the camera's acceleration is its path's"),
     "camera_range_m": (40.0, "m, range assumed where bearings come before the first fix"),
     "bearing_fresh_s": (0.5, "s without a bearing until the camera counts as blind"),
-    "reacquire_s": (0.5, "s that gated fixes must agree before the track jumps to them"),
+    "reacquire_s": (0.5, "s that gated fixes must agree before the track jumps to them,"),
+    "reacquire_seen_s": (5.0, "s, where the camera goes on seeing the subject elsewhere"),
+    "slip_m_s": (5.0, "m/s, a Doppler velocity that the positions contradict by more is never believed"),
     "agree_m": (4.0, "m, gated fixes agree within this"),
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from gimbal.kernels.build import kernel
+from gimbal.kernels.quat import dot3, load3
 from gimbal.targeting.track_bearing import take_bearing, take_gain
 from gimbal.targeting.track_motion import propagate
 
@@ -94,6 +95,9 @@ def learn_noise(p, f, m):
     With Doppler: the step between two fixes less the mean of their velocities has twice the noise's variance, and at
     intervals up to NOISE_STEP_S a manoeuvre adds only centimetres. Without: the third difference of positions at
     equal intervals has 20 times the variance and leaves nothing of a steady acceleration.
+
+    Returns:
+        by how much a fix with Doppler contradicts itself, m²: that step less those velocities, squared. Else 0.
     """
     z = m["z"]
     last = f["last_z"]
@@ -120,6 +124,7 @@ def learn_noise(p, f, m):
         new = min(sum2 / (6.0 if doppler else 60.0), 9.0 * f["white2"])  # a jump is not noise
         f["white2"] += (new - f["white2"]) / p["white_n"]
         f["white2"] = min(max(f["white2"], p["white_min_m"] ** 2), p["white_max_m"] ** 2)
+    return sum2 if doppler else 0.0
 
 
 @kernel
@@ -152,7 +157,12 @@ def judge_position(p, f, m, nis, dx, dy, dz):
         f["bad_fix_t"] = m["t"]
         return False
     f["bad_fix"] += 1.0
-    if f["bad_fix"] < 3.0 or m["t"] - f["bad_fix_t"] < p["reacquire_s"]:
+    wait_s = p["reacquire_s"]
+    if m["t"] - f["bearing_t"] < p["bearing_fresh_s"]:
+        along = dot3((dx, dy, dz), load3(f["seen_N"]))
+        if jump2 - along * along > p["agree_m"] ** 2:  # the camera sees the subject where the track is
+            wait_s = p["reacquire_seen_s"]
+    if f["bad_fix"] < 3.0 or m["t"] - f["bad_fix_t"] < wait_s:
         return False
     f["bad_fix"] = 0.0
     for i in range(3):  # forget where, not how it moves
@@ -161,13 +171,14 @@ def judge_position(p, f, m, nis, dx, dy, dz):
 
 
 @kernel
-def judge_velocity(p, f, nis, wrong2):
-    """Is the velocity of a fix to be used? Three refused in a row are believed: the subject has really changed."""
+def judge_velocity(p, f, nis, wrong2, slip2, dt):
+    """Is the velocity of a fix to be used? Three refused in a row are believed, unless the positions contradict them
+    (slip2, of learn_noise): the subject has really changed."""
     if nis <= p["gate_vel"]:
         f["bad_vel"] = 0.0
         return True
     f["bad_vel"] += 1.0
-    if f["bad_vel"] < 3.0:
+    if f["bad_vel"] < 3.0 or slip2 > 54.0 * f["white2"] + (p["slip_m_s"] * dt) ** 2:
         return False
     f["bad_vel"] = 0.0
     for i in range(3, 6):
@@ -195,7 +206,8 @@ def take_fix(p, f, m):
     z = m["z"]
     dt = m["t"] - f["fix_t"]
     has_vel = m["has_vel"] != 0
-    learn_noise(p, f, m)
+    step_s = m["t"] - f["last_z_t"]
+    slip2 = learn_noise(p, f, m)
     std = fix_pos_std(p, f, m)
     pos_variance = std * std
     accel2 = x[6] * x[6] + x[7] * x[7] + x[8] * x[8]
@@ -212,7 +224,7 @@ def take_fix(p, f, m):
         gate_std = p["gate_pos_m"] if o == 0 else p["gate_vel_m_s"]
         nis = nis3(f["P"], o, variance + gate_std * gate_std, dx, dy, dz)
         if o == 3:
-            use_vel = use = judge_velocity(p, f, nis, wrong2)
+            use_vel = use = judge_velocity(p, f, nis, wrong2, slip2, step_s)
         else:
             use_pos = use = judge_position(p, f, m, nis, dx, dy, dz)
             if use and has_vel and dt <= NOISE_STEP_S:
@@ -223,7 +235,7 @@ def take_fix(p, f, m):
     if use_pos or use_vel:
         learn_motion(p, f, dt)
         f["fix_t"] = f["use_t"] = m["t"]
-    return ACCEPTED if use_pos else GATED
+    return ACCEPTED if use_pos and (use_vel or not has_vel) else GATED
 
 
 @kernel

@@ -35,17 +35,23 @@ class Questions:
             waiting.popleft()
         if not waiting:
             return min(self._last_ns or arrival_ns, arrival_ns)
-        took = arrival_ns - waiting[0]
-        if len(waiting) > 1 and self._usual_ns >= 0.0:
-            between = waiting[1] - waiting[0]
-            late = took - self._usual_ns > _SHARE * between and arrival_ns > waiting[1]
-            self._late = self._late + 1 if late else 0
-            if late and (lost or self._late >= _PATIENCE):
-                waiting.popleft()
-                took, self._late = arrival_ns - waiting[0], 0
+        late = self._is_late(arrival_ns)
+        self._late = self._late + 1 if late else 0
+        while late and (lost or self._late >= _PATIENCE):
+            waiting.popleft()
+            late = self._is_late(arrival_ns)
+            self._late = _PATIENCE if late else 0
         self._last_ns = waiting.popleft()
+        took = arrival_ns - self._last_ns
         if self._usual_ns < 0.0:
             self._usual_ns = took
-        elif abs(took - self._usual_ns) < 2e6:  # a stall of the host is not the line
+        elif not late:
             self._usual_ns += _SMOOTH * (took - self._usual_ns)
         return self._last_ns
+
+    def _is_late(self, arrival_ns: int) -> bool:
+        """A reply to the oldest question would have taken unusually long, and the next one has been asked."""
+        waiting = self._open
+        if len(waiting) < 2 or self._usual_ns < 0.0 or arrival_ns <= waiting[1]:
+            return False
+        return arrival_ns - waiting[0] - self._usual_ns > _SHARE * (waiting[1] - waiting[0])

@@ -103,3 +103,36 @@ def test_it_is_worth_half_the_jitter_of_a_buffeted_flight() -> None:
         assert not result["faults"]
         total.append(result["jitter_urad_rms"]["total"])
     assert total[0] < 0.6 * total[1]
+
+
+@pytest.mark.parametrize("joint_ms", [0.3, 1.45, 2.45])
+@pytest.mark.parametrize("imu_ms", [0.0, 0.9])
+@pytest.mark.parametrize("imu_hz", [1000.0, 800.0])
+def test_the_cameras_own_turning_is_not_the_bases_whatever_the_ages(
+    joint_ms: float, imu_ms: float, imu_hz: float
+) -> None:
+    """A base that stands still, a camera that shakes at 25 Hz: gyro samples and readings of different ages."""
+    config = load_rig("torque").config
+    config = config.model_copy(update={"structure": config.structure.model_copy(update={"motor_inertia_share": 0.0})})
+    p, s = pack_params(config)[0]["allocation"], np.zeros(1, ALLOCATION_STATE)[0]
+    w, size, start = 2 * math.pi * 25.0, 1e-3, 10**9
+    meas, nav = np.zeros(1, MEAS), np.zeros(1, NAV)
+    meas["joint_valid"] = meas["joint_new"] = 1
+    nav["q_NC_est"] = (1.0, 0.0, 0.0, 0.0)
+    meas["joint_age_ns"] = round(1e6 * joint_ms)
+    lag_s, newest, off, own = float(p["gyro_lag_s"]), -1, [], []
+    for i in range(3000):
+        t = i * 1e-3
+        sample = math.floor((t - 1e-3 * imu_ms) * imu_hz + 1e-6)
+        meas["imu_n"] = int(sample > newest)
+        newest = sample
+        taken = sample / imu_hz
+        meas["imu_age_ns"] = round(1e9 * (t - taken))
+        nav["t_ns"] = start + i * 1_000_000
+        nav["omega_NC_C_est"] = (0.0, 0.0, size * w * math.cos(w * (taken - lag_s)))
+        meas["joint_angle_meas"] = (0.0, 0.0, size * math.sin(w * (t - 1e-3 * joint_ms)))
+        model_chain(p, s, meas[0], nav[0], 1e-3)
+        off.append(float(s["shake"]["rate"][2]))
+        own.append(size * w)
+    most = 0.1 if joint_ms > imu_ms else 0.15  # samples older than the readings are gone on from
+    assert np.std(off[1500:]) < most * np.mean(own) / math.sqrt(2.0)

@@ -1,0 +1,63 @@
+"""Which question a reply answers, on lines that take longer than the loop's period."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from firmware_bridge.questions import Questions
+
+MS = 1_000_000
+
+
+def dated(took_ms, n=400, lost=(), stall=None, seen=True):
+    """(asked, told) ns of replies to a question a millisecond: each comes took_ms later, is read with the next
+    question, and those in ``lost`` never come (``seen``: their bytes did, damaged)."""
+    q, out, waiting = Questions(), [], []
+    damaged = 0
+    for i in range(n):
+        now = i * MS
+        if stall is not None and stall <= i < stall + 6:
+            continue  # the loop stands still: asks nothing, reads nothing
+        while waiting and waiting[0][0] <= now:
+            _, asked = waiting.pop(0)
+            if asked // MS in lost:
+                damaged += seen
+                continue
+            out.append((asked, q.answer(now, damaged > 0)))
+            damaged = 0
+        q.ask(now)
+        waiting.append((now + round(took_ms * MS), now))
+    return np.array(out)
+
+
+@pytest.mark.parametrize("took_ms", [0.4, 1.3, 2.2, 3.9])
+def test_each_reply_answers_its_own_question(took_ms):
+    asked, told = dated(took_ms).T
+    assert (asked == told).all()
+
+
+@pytest.mark.parametrize("took_ms", [0.4, 1.3, 2.2])
+def test_a_damaged_reply_is_passed_over(took_ms):
+    asked, told = dated(took_ms, lost=(100, 200, 201)).T
+    assert (asked == told).all()
+
+
+def test_replies_that_vanish_are_found_missing():
+    asked, told = dated(2.2, lost=(100,), seen=False).T
+    assert (asked[:90] == told[:90]).all() and (asked[-200:] == told[-200:]).all()
+    assert (asked - told).max() <= MS  # meanwhile a period too old
+
+
+def test_a_stall_of_the_host_dates_nothing_wrongly():
+    asked, told = dated(2.2, stall=150).T
+    assert (asked == told).all()
+
+
+def test_a_line_that_was_silent_begins_anew():
+    q = Questions()
+    for i in range(40):
+        q.ask(i * MS)
+    q.ask(500 * MS)
+    assert q.answer(501 * MS, False) == 500 * MS
+    assert q.answer(502 * MS, False) == 500 * MS  # nobody asked: the last one's again

@@ -14,7 +14,7 @@ PREFETCH_NS = 100_000  # and at first this much earlier where the loop works bef
 EARLY_SHARE = 0.45  # never awake early for more than this part of a period
 _SPARE_NS = 40_000  # work before the deadline must end this long before it,
 _RAISE_NS, _LOWER_NS = 20_000, 100  # or the next wake-up is earlier; the ratio leaves 0.5 % of them short
-_LATER_NS, _SLEW_NS, _EARLIER_NS = 20_000, 500, 100  # phase lock: 0.5 % of the samples too late; 100 ppm followed
+_LATER, _SLEW, _EARLIER = 0.02, 5e-4, 1e-4  # of a period, phase lock: 0.5 % of the samples late; 100 ppm followed
 _SHORTEST_SLEEP_NS = 5_000  # a sleep shorter than this costs more (23 us) than it waits
 
 
@@ -56,6 +56,9 @@ class MonotonicClock:
         self._most_ns = max(spin_ns, int(period_ns * EARLY_SHARE))
         self.skipped = 0
         self._owed_ns = 0
+        self._later_ns, self._slew_ns, self._earlier_ns = (
+            round(share * period_ns) for share in (_LATER, _SLEW, _EARLIER)
+        )
         self.deadline_ns = self.woke_ns = time.monotonic_ns()
 
     def start(self) -> None:
@@ -81,13 +84,13 @@ class MonotonicClock:
 
     def follow(self, late: bool) -> None:
         """A soft phase lock to whatever comes in: told whether this tick's sample came after the last look before the
-        deadline. Each that did puts the deadlines ahead later, at most 500 ppm a tick; each tick that they are not,
+        deadline. Each that did puts the deadlines ahead later, by at most 500 ppm; each tick that they are not,
         they come a little earlier, so that no sample ages in its line."""
         if late and not self._owed_ns:
-            self._owed_ns = _LATER_NS
-        later = min(self._owed_ns, _SLEW_NS)
+            self._owed_ns = self._later_ns
+        later = min(self._owed_ns, self._slew_ns)
         self._owed_ns -= later
-        self.deadline_ns += later or -_EARLIER_NS
+        self.deadline_ns += later or -self._earlier_ns
 
     def wait(self, monotonic_ns=time.monotonic_ns) -> int:  # type: ignore[no-untyped-def]
         """Sleep until the next deadline and return it, ns. Late by a period or more: skip to the newest one."""

@@ -249,13 +249,13 @@ class Moteus(MotorDriver):
                 data += self.codec.read_registers(axis, _WATCHDOG, 1, 3)
         return data
 
-    def _write(self, data: bytes, urgent: bool = False) -> int:
-        """Lines that every axis answers with its readings."""
+    def _write(self, data: bytes, urgent: bool = False, replies: int = 1) -> int:
+        """Lines that every axis answers with its readings, so many times."""
         now = self.transport.clock()
         status = self.transport.write(data, urgent=urgent)
         if status == 0:
             for questions in self._questions:
-                questions.ask(now)
+                questions.ask(now, replies)
         return status
 
     def _asked(self, axis: int) -> int:
@@ -312,9 +312,9 @@ class Moteus(MotorDriver):
         try:
             if action != "brake":
                 return self._write(self._all(AxisMode.OFF), urgent=True)
-            data = self._all(AxisMode.BRAKE)
+            data, replies = self._all(AxisMode.BRAKE), 1
             if any(mode in (DEVICE_FAULT, DEVICE_TIMEOUT) for mode in self.codec.device_mode):
-                data = self._all(AxisMode.OFF) + data
-            return self._write(data, urgent=True)
+                data, replies = self._all(AxisMode.OFF) + data, 2
+            return self._write(data, urgent=True, replies=replies)
         except Exception:  # the last line of defence: whatever is wrong here, the caller still has other axes to stop
             return int(Status.LINK_LOST)

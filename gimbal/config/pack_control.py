@@ -122,7 +122,8 @@ def pack_allocation(p: np.void, rig: Rig, order: np.ndarray) -> None:
     pack_foresight(p["foresight"], rig)
     p["gyro_lag_s"] = math.sqrt(2.0) / (2.0 * math.pi * rig.imu.bandwidth_hz)  # of its second-order low-pass
     p["singularity_cos"] = rig.limits.singularity_cos
-    p["whole_cos"], p["faded_cos"] = 2.0 * rig.limits.singularity_cos, rig.limits.singularity_cos
+    p["faded_cos"] = rig.limits.singularity_cos
+    p["whole_cos"] = min(2.0 * rig.limits.singularity_cos, 0.5 * (1.0 + rig.limits.singularity_cos))
     p["most"] = 2.0 * rig.limits.max_torque_Nm
     p["floor_cos"] = FLOOR * rig.limits.singularity_cos
     p["with_inertia"] = ff.inertia

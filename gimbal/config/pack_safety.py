@@ -95,7 +95,7 @@ def _pack_watch(p: np.void, rig: Rig) -> None:
     p["bus_cut_V"] = 0.4 * rig.motors.bus_V
     p["follow_err"] = 10.0 * DEG
     p["follow_ticks"] = max(2, round(50.0 / dt_ms))
-    p["against_accel"], p["against_share"], p["against_rate"] = 10.0, 0.4, 0.1
+    p["against_accel"], p["against_share"], p["against_rate"] = 10.0, 0.3, 0.08
     p["against_ticks"] = max(2, round(12.0 / dt_ms))
     p["excused_ticks"] = round(50.0 / dt_ms)
     p["smooth"] = dt_ms / (3.0 + dt_ms)

@@ -138,7 +138,7 @@ def _rate_then(p, s, meas, now_ns, rate_C, dt_s):
     while i < SEEN - 2 and then < -1e-9 * (times[0] - times[i + 1]):
         i += 1
     between = 1e-9 * (times[i] - times[i + 1])
-    if not 0.0 < between < OLDEST_S:
+    if not 0.0 < between < OLDEST_S or now_ns - times[0] > 1e9 * OLDEST_S:
         return rate_C
     share = min(max((then + 1e-9 * (times[0] - times[i])) / between, -1.0), 1.0)
     new, old = load3(rates[i]), load3(rates[i + 1])
@@ -150,7 +150,7 @@ def model_chain(p, s, meas, nav, dt_s):
     """The joints' motion when the torque will act, kinematics and mass matrix there."""
     chain, ahead, order = s["chain"], s["ahead"], p["chain"]["order"]
     rate_C = load3(nav["omega_NC_C_est"])
-    if p["ahead"]["fresh"]:
+    if p["ahead"]["fresh"] and not nav["carried"]:
         rate_C = _rate_then(p, s, meas, nav["t_ns"], rate_C, dt_s)
     if p["ahead"]["fresh"]:  # by the pose of the tick before; a rate as old would pass for motion of the base
         _follow_camera(p, s, rate_C)

@@ -21,7 +21,7 @@ STATES = 4
 LEVELS = 8
 LINE = 16  # ticks of torque history
 AGE_SMOOTH = 0.01  # of the ages, a tick
-OLDEST_S = 0.01  # that counts: beyond, something is wrong
+OLDEST_S = 0.025  # that counts: beyond, something is wrong
 TWO_PI = 6.283185307179586
 
 AHEAD_PARAMS = np.dtype(
@@ -95,11 +95,12 @@ def _follow_level(p, s, a):
 def measure_ages(s, meas):
     """How old readings and samples are when the tick begins: what the line and the loop's phase make of it."""
     for a in range(3):
-        if meas["joint_new"][a]:
-            age = min(max(1e-9 * meas["joint_age_ns"][a], 0.0), OLDEST_S)
+        age = max(1e-9 * meas["joint_age_ns"][a], 0.0)
+        if meas["joint_new"][a] and age < OLDEST_S:
             s["age"][a] += (AGE_SMOOTH if s["seen"][a] else 1.0) * (age - s["age"][a])
-    age = min(max(1e-9 * meas["imu_age_ns"], 0.0), OLDEST_S)
-    s["imu_age"] += (AGE_SMOOTH if s["seen"][0] else 1.0) * (age - s["imu_age"])
+    age = max(1e-9 * meas["imu_age_ns"], 0.0)
+    if age < OLDEST_S:
+        s["imu_age"] += (AGE_SMOOTH if s["seen"][0] else 1.0) * (age - s["imu_age"])
 
 
 @kernel

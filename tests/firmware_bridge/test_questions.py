@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from firmware_bridge.questions import Questions
+from firmware_bridge.questions import _SPARE, Questions
 
 MS = 1_000_000
 
@@ -61,3 +61,27 @@ def test_a_line_that_was_silent_begins_anew():
     q.ask(500 * MS)
     assert q.answer(501 * MS, False) == 500 * MS
     assert q.answer(502 * MS, False) == 500 * MS  # nobody asked: the last one's again
+
+
+@pytest.mark.parametrize("n", [20, 40, 100, 300])
+def test_after_a_dropout_the_first_replies_are_dated_right(n):
+    """Nothing damaged: the device was without power, or its cable out."""
+    asked, told = dated(1.3, n=800, lost=range(200, 200 + n), seen=False).T
+    after = asked >= (200 + n) * MS
+    assert (np.abs(asked - told)[after] <= _SPARE * MS).all()
+    assert (asked == told)[after][60:].all()
+
+
+def test_a_slow_first_reply_and_an_early_loss_leave_nothing_behind():
+    q, waiting = Questions(), []
+    q.ask(0)
+    assert q.answer(5 * MS, False) == 0  # before the loop, when nobody hurried
+    off = []
+    for i in range(10, 3000):
+        while waiting and waiting[0][0] <= i * MS:
+            _, asked = waiting.pop(0)
+            if asked != 30 * MS:
+                off.append(asked - q.answer(i * MS, False))
+        q.ask(i * MS)
+        waiting.append((i * MS + 700_000, i * MS))
+    assert not any(off[200:])

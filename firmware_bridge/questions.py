@@ -1,9 +1,10 @@
 """When what a reply answers was asked: on a line that is slower than the loop, several questions are under way.
 
 A device answers in order, and most replies do not say what to: so each answers the oldest question still open. Where a
-reply was lost, those after it seem to take a period longer: the oldest is passed over once bytes were damaged, once
-more are open than what a reply usually takes explains, or once that has gone on for a while. A line that becomes slower
-by a period or more is taken for such a loss: its readings are then dated that much too young.
+reply was lost, those after it seem to take a period longer: the oldest is passed over once bytes were damaged, or once
+that has gone on for a while, until when readings are dated too old by what was lost. Never too young: that is not
+noticed by itself, and what pairs them anew must not do it after a stall. A line that becomes slower by a period or more
+is taken for a loss.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ _DEPTH = 32
 _LONG_NS = 60_000_000  # what is open for longer is not answered any more
 _SHARE = 0.6  # of the time between two questions, by which a reply comes later than usual, before it answers the next
 _PATIENCE = 50  # replies in a row that come so late with nothing seen to be lost
-_SPARE = 3  # questions open beyond those that what a reply usually takes explains
-_RISE, _FALL = 1.0 / 32.0, 0.25  # of what is usual, a reply: the soonest tell it, a stall of the host makes all late
-_MOST_RISE = 0.2  # of the time between two questions, that one reply counts for
+_SMOOTH = 1.0 / 32.0
 
 
 class Questions:
@@ -39,31 +38,19 @@ class Questions:
             waiting.popleft()
         if not waiting:
             return min(self._last_ns or arrival_ns, arrival_ns)
-        while self._too_many():
-            waiting.popleft()
         late = self._is_late(arrival_ns)
         self._late = self._late + 1 if late else 0
         while late and (lost or self._late >= _PATIENCE):
             waiting.popleft()
             late = self._is_late(arrival_ns)
             self._late = _PATIENCE if late else 0
-        between = waiting[1] - waiting[0] if len(waiting) > 1 else 1_000_000
         self._last_ns = waiting.popleft()
-        off = arrival_ns - self._last_ns - self._usual_ns
+        took = arrival_ns - self._last_ns
         if self._usual_ns < 0.0:
-            self._usual_ns = arrival_ns - self._last_ns
-        elif off < 0:
-            self._usual_ns += _FALL * off
+            self._usual_ns = took
         elif not late:
-            self._usual_ns += _RISE * min(off, _MOST_RISE * between)
+            self._usual_ns += _SMOOTH * (took - self._usual_ns)
         return self._last_ns
-
-    def _too_many(self) -> bool:
-        waiting = self._open
-        if len(waiting) <= _SPARE or self._usual_ns < 0.0:
-            return False
-        between = max(waiting[-1] - waiting[0], 1) / (len(waiting) - 1)
-        return len(waiting) > self._usual_ns / between + _SPARE
 
     def _is_late(self, arrival_ns: int) -> bool:
         """A reply to the oldest question would have taken unusually long, and the next one has been asked."""

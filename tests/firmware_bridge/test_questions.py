@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from firmware_bridge.questions import _SPARE, Questions
+from firmware_bridge.questions import Questions
 
 MS = 1_000_000
 
@@ -63,25 +63,23 @@ def test_a_line_that_was_silent_begins_anew():
     assert q.answer(502 * MS, False) == 500 * MS  # nobody asked: the last one's again
 
 
-@pytest.mark.parametrize("n", [20, 40, 100, 300])
-def test_after_a_dropout_the_first_replies_are_dated_right(n):
+@pytest.mark.parametrize("n", [20, 300])
+def test_after_a_dropout_replies_are_dated_right_again(n):
     """Nothing damaged: the device was without power, or its cable out."""
     asked, told = dated(1.3, n=800, lost=range(200, 200 + n), seen=False).T
     after = asked >= (200 + n) * MS
-    assert (np.abs(asked - told)[after] <= _SPARE * MS).all()
+    assert (asked >= told).all()  # never too young
     assert (asked == told)[after][60:].all()
 
 
-def test_a_slow_first_reply_and_an_early_loss_leave_nothing_behind():
-    q, waiting = Questions(), []
-    q.ask(0)
-    assert q.answer(5 * MS, False) == 0  # before the loop, when nobody hurried
-    off = []
-    for i in range(10, 3000):
+def test_a_stall_of_the_line_leaves_nothing_behind():
+    """All replies come, some of them 8 ms late, all at once."""
+    q, waiting, off = Questions(), [], []
+    for i in range(3000):
         while waiting and waiting[0][0] <= i * MS:
             _, asked = waiting.pop(0)
-            if asked != 30 * MS:
-                off.append(asked - q.answer(i * MS, False))
+            off.append(asked - q.answer(i * MS, False))
         q.ask(i * MS)
-        waiting.append((i * MS + 700_000, i * MS))
-    assert not any(off[200:])
+        late = 8.0 - i % 500 if i % 500 < 7 else 1.3
+        waiting.append((i * MS + round(max(late, 1.3) * MS), i * MS))
+    assert not any(off)

@@ -2,9 +2,9 @@
 
 A device answers in order, and most replies do not say what to: so each answers the oldest question still open. Where a
 reply was lost, those after it seem to take a period longer: the oldest is passed over once bytes were damaged, or once
-that has gone on for a while, until when readings are dated too old by what was lost. Never too young: that is not
-noticed by itself, and what pairs them anew must not do it after a stall. A line that becomes slower by a period or more
-is taken for a loss.
+that has gone on for a while, until when readings are dated too old by what was lost. Where one came twice, those after
+it seem to take a period less: the last one answered is taken again. Replies that take long or short by turns are
+neither: the line wavers, and may go on doing either for good.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ from collections import deque
 
 _DEPTH = 32
 _LONG_NS = 60_000_000  # what is open for longer is not answered any more
-_SHARE = 0.6  # of the time between two questions, by which a reply comes later than usual, before it answers the next
-_PATIENCE = 50  # replies in a row that come so late with nothing seen to be lost
-_SMOOTH = 1.0 / 32.0
+_PAUSE_NS = 20_000_000  # without a question: what replies take is learned anew
+_LEARN = 50  # replies, of the newer half of which it is the median: after a pause the first are often slow
+_SHARE = 0.6  # of the time between two questions, by which a reply is out of the usual, where bytes were damaged,
+_SURE = 0.85  # and where not: those that just miss a look at the line are seen most of a period later
+_LATE, _EARLY = 50, 12  # replies in a row that are
+_WAVER = 1.6  # periods: a line that stood still for longer tells nothing of its wavering
+_SMOOTH, _FORGET = 1.0 / 32.0, 1e-4
 
 
 class Questions:
@@ -23,38 +27,78 @@ class Questions:
 
     def __init__(self) -> None:
         self._open: deque[int] = deque(maxlen=_DEPTH)
-        self._usual_ns = -1.0  # what a reply takes
-        self._late = 0
-        self._last_ns = 0
+        self._answered: deque[int] = deque(maxlen=_DEPTH)
+        self._asked_ns = 0
+        self._usual_ns = 0.0  # what a reply takes,
+        self._more_ns = self._less_ns = 0.0  # and how far it wavers
+        self._first: list[int] = []  # what it is learned of
+        self._late = self._early = 0  # replies in a row,
+        self._off_ns = 0.0  # and the least of them beyond the usual
 
     def ask(self, t_ns: int, replies: int = 1) -> None:
+        if t_ns - self._asked_ns > _PAUSE_NS:
+            self._late = self._early = 0
+            self._first.clear()
+            self._answered.clear()
+        self._asked_ns = t_ns
         for _ in range(replies):
             self._open.append(t_ns)
 
     def answer(self, arrival_ns: int, lost: bool) -> int:
         """When the question of a reply that came at ``arrival_ns`` was asked. lost: bytes were damaged lately."""
-        waiting = self._open
+        waiting, answered = self._open, self._answered
         while len(waiting) > 1 and arrival_ns - waiting[0] > _LONG_NS:
             waiting.popleft()
         if not waiting:
-            return min(self._last_ns or arrival_ns, arrival_ns)
-        late = self._is_late(arrival_ns)
-        self._late = self._late + 1 if late else 0
-        while late and (lost or self._late >= _PATIENCE):
-            waiting.popleft()
-            late = self._is_late(arrival_ns)
-            self._late = _PATIENCE if late else 0
-        self._last_ns = waiting.popleft()
-        took = arrival_ns - self._last_ns
-        if self._usual_ns < 0.0:
-            self._usual_ns = took
-        elif not late:
-            self._usual_ns += _SMOOTH * (took - self._usual_ns)
-        return self._last_ns
+            return min(answered[-1], arrival_ns) if answered else arrival_ns
+        share = _SHARE if lost else _SURE
+        late, early = self._is_late(arrival_ns, share), self._is_early(arrival_ns)
+        self._follow_waver(arrival_ns, late, early)
+        if late and (lost or self._late >= _LATE):
+            while self._is_late(arrival_ns, share):
+                waiting.popleft()
+            self._late = 0
+        elif self._early >= _EARLY:
+            waiting.appendleft(answered.pop())
+            self._early = 0
+        asked_ns = waiting.popleft()
+        answered.append(asked_ns)
+        return asked_ns
 
-    def _is_late(self, arrival_ns: int) -> bool:
-        """A reply to the oldest question would have taken unusually long, and the next one has been asked."""
+    def _is_late(self, arrival_ns: int, share: float) -> bool:
+        """A reply to the oldest question would have taken longer than ever, and the next one has been asked."""
         waiting = self._open
-        if len(waiting) < 2 or self._usual_ns < 0.0 or arrival_ns <= waiting[1]:
+        if len(waiting) < 2 or len(self._first) < _LEARN or arrival_ns <= waiting[1]:
             return False
-        return arrival_ns - waiting[0] - self._usual_ns > _SHARE * (waiting[1] - waiting[0])
+        off = arrival_ns - waiting[0] - self._usual_ns
+        return off - self._more_ns > share * (waiting[1] - waiting[0])
+
+    def _is_early(self, arrival_ns: int) -> bool:
+        waiting, answered = self._open, self._answered
+        if not answered or len(self._first) < _LEARN:
+            return False
+        off = self._usual_ns - (arrival_ns - waiting[0])
+        return off - self._less_ns > _SHARE * (waiting[0] - answered[-1])
+
+    def _follow_waver(self, arrival_ns: int, late: bool, early: bool) -> None:
+        """Count replies out of the usual; those that end by themselves were in their order, and become usual."""
+        took = arrival_ns - self._open[0]
+        off = abs(took - self._usual_ns)
+        if late or early:
+            self._off_ns = min(self._off_ns, off) if self._late or self._early else off
+            self._late, self._early = (self._late + 1, 0) if late else (0, self._early + 1)
+            return
+        if (self._late or self._early) and self._answered:
+            period = self._open[0] - self._answered[-1]
+            if self._late and self._off_ns < _WAVER * period:
+                self._more_ns = max(self._more_ns, self._off_ns)
+            elif self._early and self._off_ns < _WAVER * period:
+                self._less_ns = max(self._less_ns, self._off_ns)
+        self._late = self._early = 0
+        if len(self._first) < _LEARN:
+            self._first.append(took)
+            self._usual_ns = sorted(self._first[_LEARN // 2 :])[_LEARN // 4] if len(self._first) == _LEARN else 0.0
+            return
+        self._usual_ns += _SMOOTH * (took - self._usual_ns)
+        self._more_ns -= _FORGET * self._more_ns
+        self._less_ns -= _FORGET * self._less_ns

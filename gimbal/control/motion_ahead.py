@@ -20,7 +20,7 @@ from gimbal.kernels.build import kernel
 STATES = 4
 LEVELS = 8
 LINE = 16  # ticks of torque history
-AGE_SMOOTH = 0.01  # of the ages, a tick
+AGE_S = 0.1  # over which ages are smoothed; one reading counts as at most a tick off
 OLDEST_S = 0.025  # that counts: beyond, something is wrong
 TWO_PI = 6.283185307179586
 
@@ -92,15 +92,16 @@ def _follow_level(p, s, a):
 
 
 @kernel
-def measure_ages(s, meas):
+def measure_ages(s, meas, dt_s):
     """How old readings and samples are when the tick begins: what the line and the loop's phase make of it."""
+    k = dt_s / AGE_S
     for a in range(3):
         age = max(1e-9 * meas["joint_age_ns"][a], 0.0)
         if meas["joint_new"][a] and age < OLDEST_S:
-            s["age"][a] += (AGE_SMOOTH if s["seen"][a] else 1.0) * (age - s["age"][a])
+            s["age"][a] += k * min(max(age - s["age"][a], -dt_s), dt_s) if s["seen"][a] else age - s["age"][a]
     age = max(1e-9 * meas["imu_age_ns"], 0.0)
     if age < OLDEST_S:
-        s["imu_age"] += (AGE_SMOOTH if s["seen"][0] else 1.0) * (age - s["imu_age"])
+        s["imu_age"] += k * min(max(age - s["imu_age"], -dt_s), dt_s) if s["seen"][0] else age - s["imu_age"]
 
 
 @kernel
@@ -128,7 +129,7 @@ def look_ahead(p, s, order, meas, camera_rate, dt_s):
         camera_rate: (3,) joint rates that the camera's measured rotation alone makes, rad/s, by axis index.
     """
     F, G = p["F"], p["ahead"]
-    measure_ages(s, meas)
+    measure_ages(s, meas, dt_s)
     for k in range(2, -1, -1):
         a = order[k]
         valid = meas["joint_valid"][a] != 0

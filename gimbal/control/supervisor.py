@@ -19,6 +19,7 @@ from gimbal.control.watch import (
     watch_inputs,
     watch_motion,
     watch_rest,
+    watch_silence,
     watch_turning,
 )
 from gimbal.faults import Blocker, Code
@@ -29,7 +30,7 @@ from gimbal.records import Arm, JointMode
 # reports it by this code), so it is a fault only once the ramp is on its way.
 WATCHDOG_EXPIRED = 0x10000
 LAST_TICK_NS = 1_000_000
-UNREAD_NS = 10_000_000  # since a motor was read
+UNREAD_S = 0.01  # since a motor was read
 
 SUPERVISOR_PARAMS = np.dtype(
     [
@@ -266,7 +267,7 @@ def _judge_motion(p, s, meas, nav, control, push_C, limits, command):
     if fault != 0:
         return fault
     if kind == TORQUE:
-        unread = meas["joint_age_ns"].max() > UNREAD_NS  # a motor that is silent may not act: that is judged by its age
+        unread = watch_silence(watch, meas) > UNREAD_S  # a motor that is silent may not act: that is judged by its age
         motion = nav["omega_NC_C_est"]
         return watch_motion(p["watch"], watch, motion, control, push_C, excused or ramping or unread)
     if kind < CAMERA_RATE:

@@ -75,6 +75,8 @@ WATCH_STATE = np.dtype(
         ("sagging", "u1"),
         ("follow", "i4"),
         ("against", "i4"),
+        ("indulged", "u1"),  # push and motion were not compared as strictly in the tick before
+        ("unread_s", "f8", 3),  # since each joint's newest reading came
         ("turned", "i4"),
         ("excused", "i4"),  # ticks left
         ("omega", "f8", 3),
@@ -222,6 +224,7 @@ def watch_rest(w, omega_C):
         w["accel"][i] = 0.0
         w["push"][i] = 0.0
         w["sent"][i] = 0.0
+        w["unread_s"][i] = 0.0
 
 
 @kernel
@@ -263,6 +266,14 @@ def watch_turning(p, w, asked, turning, excused):
 
 
 @kernel
+def watch_silence(w, meas):
+    """For how long, s, the motor unread for longest is. Readings that are old but keep coming are no silence."""
+    for i in range(3):
+        w["unread_s"][i] = 0.0 if meas["joint_new"][i] else w["unread_s"][i] + w["gap_s"]
+    return w["unread_s"].max()
+
+
+@kernel
 def watch_motion(p, w, omega_C, control, push_C, excused):
     """RUNAWAY where the camera moves against the push it gets, or 0.
 
@@ -286,6 +297,9 @@ def watch_motion(p, w, omega_C, control, push_C, excused):
         slip += control["rate_err_C"][i] * w["push"][i]
     against = push2 > p["against_accel"] * p["against_accel"] and along < -p["against_share"] * push2
     against = against and slip > p["against_rate"] * math.sqrt(push2)
+    if w["indulged"] and not excused:  # what was counted meanwhile tells half: the rest must be seen again
+        w["against"] = min(w["against"], p["against_ticks"] // 2)
+    w["indulged"] = 1 if excused else 0
     w["against"] = w["against"] + 1 if against else max(w["against"] - 1, 0)
     return Code.RUNAWAY.value if w["against"] >= p["against_ticks"] * (EXCUSED if excused else 1) else 0
 

@@ -127,6 +127,7 @@ def _loop(  # one function on purpose: it is the hot path, read top to bottom
     prefetch = getattr(rig, "prefetch", None) if getattr(clock, "spin_ns", 0) else None
     look_ns = LONGEST_LOOK_NS
     in_step = prefetch is not None and getattr(rig, "imu_in_step", False)
+    replies = getattr(rig, "replies", None) if hasattr(clock, "creep") else None
     state_now, state_copy = state.view(np.uint8).data, state.copy()
     rehearsal = state_copy, sense, inbox_record.copy(), command.copy(), row.copy()
     rehearsal_bytes = state_copy.view(np.uint8).data
@@ -155,6 +156,9 @@ def _loop(  # one function on purpose: it is the hot path, read top to bottom
 
         sense_t[0], sense_sent[0] = deadline, took
         rig.read(sense)
+        if replies is not None and replies.waver:
+            in_step = False  # a phase at which commands go out evenly is worth more than a fresher sample
+            clock.creep()  # type: ignore[attr-defined]
         if in_step:
             clock.follow(imu_n[0] > in_time)  # type: ignore[attr-defined]
         inbox.read_into(inbox_record)

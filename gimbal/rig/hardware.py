@@ -28,6 +28,7 @@ from gimbal.rig.joint_sense import believed
 from gimbal.rig.line import Line
 from gimbal.rig.local_frame import LocalFrame
 from gimbal.rig.mender import AtOnce, Mender
+from gimbal.rig.phase import Replies, in_step
 from gimbal.rig.receivers import FIXES, Receivers
 from gimbal.rig.wired_stop import WiredStop
 
@@ -40,12 +41,6 @@ _CARRIER_DRAIN = 4 * IMU_MAX  # samples of the carrier's IMU taken from its driv
 _MOST = {"imu": IMU_MAX, "carrier_imu": _CARRIER_DRAIN, "gnss": FIXES, "beacon": FIXES, "bearing": FIXES,
          "attitude": ATTITUDES, "gimbal": REPORTS}  # fmt: skip
 _LINK_LOST = int(interface.Status.LINK_LOST)
-
-
-def in_step(imu_hz: float, loop_hz: float) -> bool:
-    """The IMU's samples come at one phase of the loop's period, or the loop at one of theirs."""
-    ratio = max(imu_hz, loop_hz) / max(min(imu_hz, loop_hz), 1.0)
-    return imu_hz > 0.0 and abs(ratio - round(ratio)) < 0.01
 
 
 class HardwareRig:
@@ -74,6 +69,8 @@ class HardwareRig:
         self.ports = dict(ports or {})
         self.lines: list[Line] = []
         self.imu_in_step = False  # the loop's phase can be locked to the IMU's samples
+        self.replies = Replies()
+        self._driven: list[int] = []  # axes with a motor controller of their own
         self.identities: dict[str, str] = {}
         self.frame = LocalFrame()
         self._armed = self._driving = False
@@ -116,6 +113,7 @@ class HardwareRig:
         for line in self.lines:
             line.last_row_ns = now
             self._watch(line)
+            self._driven += line.axes if line.kind == "motor" else []
             if line.kind == "imu":
                 self.imu_in_step = in_step(float(line.driver.options.get("rate_hz") or 0.0), 1.0 / info["dt_s"])
 
@@ -258,7 +256,7 @@ class HardwareRig:
         rows = ("t_ns", "gyro_rad_s", "accel_m_s2")
         self._imu_fields = [(sense[to][0], self._imu_rows[of]) for to, of in zip(names, rows)]
         self._imu_bits = self._imu_rows["status"]
-        self._valid, self._joint_t = sense["joint_valid"][0], sense["joint_t_ns"][0]
+        self._valid, self._joint_t = sense["joint_valid"][0].data, sense["joint_t_ns"][0]
         self._angle, self._rate, self._torque = (
             sense[name][0] for name in ("joint_angle", "joint_rate", "joint_torque_applied")
         )
@@ -342,6 +340,8 @@ class HardwareRig:
 
     def write(self, command: np.ndarray) -> int:
         """Send ``command`` to the board or to every motor line; 0 = good, else the first negative status."""
+        if self._driven and self._sense is not None:
+            self.replies.tick(self._valid, self._driven)
         modes = command["mode"][0].tolist()
         self._driving = any(mode not in (JointMode.OFF, JointMode.BRAKE) for mode in modes)
         if self._board is not None:

@@ -5,9 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gimbal.control.ring import IMMUNE_S, LEVEL_S, LONGEST_S, OUT, OUT_S, RING_STATE, TRIAL_S, listen, ring_reset
+from gimbal.control.ring import (
+    BRIEF_LONGEST_S,
+    BRIEF_S,
+    IMMUNE_S,
+    LEVEL_S,
+    LONGEST_S,
+    OUT,
+    OUT_S,
+    RING_STATE,
+    TRIAL_S,
+    listen,
+    ring_reset,
+)
 
 DT = 1e-3
+MOST = np.full(3, 3.0)
 
 
 def hear(seconds, shake, hz=27.0, whole=True, margin=1.0):
@@ -17,7 +30,7 @@ def hear(seconds, shake, hz=27.0, whole=True, margin=1.0):
     faded, told = np.zeros(round(seconds / DT)), np.zeros(round(seconds / DT), bool)
     for i in range(len(faded)):
         x = shake(s["faded"], i * DT) * np.sin(2.0 * np.pi * hz * i * DT)
-        told[i] = listen(s, np.array([x, 0.0, 0.0]), whole, margin, DT)
+        told[i] = listen(s, np.array([x, 0.0, 0.0]), np.zeros(3), MOST, whole, margin, DT)
         faded[i] = s["faded"]
     return faded, told
 
@@ -55,7 +68,7 @@ def test_far_out_all_is_fed_forward_again():
     ring_reset(s)
     for i in range(6000):
         x = 0.1 * (1.0 - s["faded"]) * np.sin(0.17 * i)
-        told = listen(s, np.array([x, 0.0, 0.0]), True, 1.0 if i < 3000 else 0.4, DT)
+        told = listen(s, np.array([x, 0.0, 0.0]), np.zeros(3), MOST, True, 1.0 if i < 3000 else 0.4, DT)
         if i == 2999:
             assert told and s["faded"] == 1.0
     assert not told and s["faded"] == 0.0
@@ -64,7 +77,45 @@ def test_far_out_all_is_fed_forward_again():
 def test_what_is_no_number_does_not_stay():
     s = np.zeros(1, RING_STATE)[0]
     ring_reset(s)
-    listen(s, np.array([np.nan, 0.0, 0.0]), True, 1.0, DT)
+    listen(s, np.array([np.nan, 0.0, 0.0]), np.zeros(3), MOST, True, 1.0, DT)
     for _ in range(2000):
-        listen(s, np.zeros(3), True, 1.0, DT)
+        listen(s, np.zeros(3), np.zeros(3), MOST, True, 1.0, DT)
     assert s["power"] == 0.0 and s["faded"] == 0.0 and s["phase"] != OUT
+
+
+def feed(seconds, torque, margin=1.0):
+    """doubted (n,), with torque(doubted, t) N m fed forward to yaw, and a camera that is held."""
+    s = np.zeros(1, RING_STATE)[0]
+    ring_reset(s)
+    doubted = np.zeros(round(seconds / DT), bool)
+    for i in range(len(doubted)):
+        fed = np.array([0.0, 0.0, torque(s["doubted"], i * DT)])
+        told = listen(s, np.zeros(3), fed, MOST, True, margin, DT)
+        doubted[i] = s["doubted"]
+        assert told == s["doubted"]
+    return doubted
+
+
+@pytest.mark.parametrize("margin", [1.0, 0.3])
+def test_torque_fed_forward_that_grows_is_out_within_a_cycle_of_being_loud(margin):
+    """At 50 Hz, by e in 30 ms, from what a calm flight needs: while it is doubted, it is gone."""
+
+    def grows(doubted, t):
+        return 0.0 if doubted else 0.2 * np.exp((t % BRIEF_S) / 0.03) * np.sin(100.0 * np.pi * t)
+
+    out = feed(BRIEF_S, grows, margin)
+    assert 0.2 * np.exp(np.flatnonzero(out)[0] * DT / 0.03) < MOST[2] / margin
+
+
+def test_each_time_it_is_out_for_longer_and_what_was_long_ago_is_forgotten():
+    out = feed(70.0, lambda doubted, t: 0.0 if doubted or t > 40.0 else 2.0 * np.sin(100.0 * np.pi * t))
+    edges = np.flatnonzero(np.diff(out.astype(int))) * DT
+    lengths = edges[1::2] - edges[0 : len(edges) - 1 : 2]
+    assert lengths[0] == pytest.approx(BRIEF_S, abs=0.01) and lengths[1] > 1.8 * BRIEF_S
+    assert lengths.max() <= BRIEF_LONGEST_S + 0.01 and not out[-1]
+
+
+@pytest.mark.parametrize(("size", "hz", "margin"), [(0.75, 35.0, 1.0), (1.5, 30.0, 0.4), (3.0, 3.0, 1.0)])
+def test_what_a_base_needs_changes_nothing(size, hz, margin):
+    """Buffeting (0.56 N m RMS at most, 1.04 in a steep bank), and a quick turn of the camera."""
+    assert not feed(3.0, lambda doubted, t: size * np.sin(2.0 * np.pi * hz * t), margin).any()

@@ -89,11 +89,11 @@ def test_each_joint_is_judged_by_its_own_limit(bench):
     assert (bench.p["overspeed"] <= np.radians(rig.safety.runaway_rate_deg_s)).all()
 
 
-def push(b, accel, rate_err=0.5):
+def push(b, accel, rate_err=0.5, ticks=40):
     """20 rad/s² asked about y with the camera's rate short of what is asked: it accelerates by ``accel``."""
     b.push[:] = [0.0, 20.0, 0.0]
     b.control["rate_err_C"] = [0.0, rate_err, 0.0]
-    for _ in range(40):
+    for _ in range(ticks):
         b.nav["omega_NC_C_est"][1] += accel * DT
         if b.tick() == Arm.SAFE or b.s["arm"] == Arm.SAFE:
             return
@@ -121,6 +121,27 @@ def test_motion_seen_after_a_gap_of_the_imu_is_not_when_it_happened(bench):
     push(bench, -15.0)  # 40 ms of it
     assert bench.s["arm"] == Arm.ARMED
     push(bench, -15.0)  # and no longer
+    assert bench.s["fault"] == Code.RUNAWAY
+
+
+@pytest.mark.parametrize(("comes", "late_ms", "fault"), [(1, 0, Code.RUNAWAY), (1, 40, Code.RUNAWAY), (0, 0, 0)])
+def test_a_silent_motor_may_not_act_but_late_readings_are_no_silence(bench, comes, late_ms, fault):
+    bench.armed().tick(600)
+    bench.meas["joint_new"][2], bench.meas["joint_age_ns"][2] = comes, late_ms * MS
+    bench.tick(12)
+    push(bench, -15.0, ticks=25)
+    assert bench.s["fault"] == fault
+
+
+def test_what_was_counted_while_a_motor_was_silent_does_not_fell_it_when_it_obeys_again(bench):
+    bench.armed().tick(600)
+    bench.meas["joint_new"][2] = 0
+    bench.tick(12)
+    push(bench, -15.0, ticks=25)
+    bench.meas["joint_new"][2] = 1
+    push(bench, 15.0)
+    assert bench.s["arm"] == Arm.ARMED
+    push(bench, -15.0)
     assert bench.s["fault"] == Code.RUNAWAY
 
 

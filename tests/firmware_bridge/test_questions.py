@@ -83,3 +83,42 @@ def test_a_stall_of_the_line_leaves_nothing_behind():
         late = 8.0 - i % 500 if i % 500 < 7 else 1.3
         waiting.append((i * MS + round(max(late, 1.3) * MS), i * MS))
     assert not any(off)
+
+
+def on_frames(drift, seconds=40.0, late_us=150.0):
+    """(asked, told) ns over a line of 1 ms frames whose clock runs off by ``drift``: a question crosses at the next
+    frame's start, its reply at the one after. The loop asks a little late, sees bytes as they come in the last quarter
+    of its period, and what came before that then."""
+    q, out, under_way, rng = Questions(), [], [], np.random.default_rng(3)
+    frame, asked = MS * (1.0 + drift), []
+    for i in range(round(seconds * 1e3)):
+        tick = i * MS
+        for arrival, question in [x for x in under_way if x[0] <= tick]:
+            seen = max(arrival, tick - MS // 4)
+            out.append((question, q.answer(int(seen), False)))
+        under_way = [x for x in under_way if x[0] > tick]
+        asked.append(tick + round(rng.uniform(0.0, late_us) * 1e3))
+        q.ask(asked[-1])
+        crosses = np.ceil(asked[-1] / frame) * frame
+        under_way.append((crosses + frame + rng.uniform(0.0, late_us) * 1e3, asked[-1]))
+    return np.array(out)
+
+
+@pytest.mark.parametrize("drift", [50e-6, -50e-6, 0.0])
+def test_a_line_whose_frames_drift_against_the_loop_shifts_nothing(drift):
+    asked, told = on_frames(drift).T
+    assert (told <= asked).all()  # never too young
+    assert (told == asked).mean() > 0.99
+
+
+@pytest.mark.parametrize("took_ms", [0.4, 1.3, 2.2])
+def test_a_reply_that_comes_twice_dates_few_others_too_young(took_ms):
+    q, out, waiting = Questions(), [], []
+    for i in range(2000):
+        while waiting and waiting[0][0] <= i * MS:
+            _, asked = waiting.pop(0)
+            out += [(asked, q.answer(i * MS, False)) for _ in range(2 if asked % (500 * MS) == 100 * MS else 1)]
+        q.ask(i * MS)
+        waiting.append((i * MS + round(took_ms * MS), i * MS))
+    asked, told = np.array(out).T
+    assert (told != asked).mean() < 0.03 and (told == asked)[-350:].all()

@@ -18,7 +18,7 @@ from gimbal.emulated_world import ORIGIN, place_of
 from gimbal.errors import UsageError
 from gimbal.records import COMMAND, SENSE, JointMode
 from gimbal.rig.acceptance import device_defaults
-from gimbal.rig.hardware import HardwareRig, in_step
+from gimbal.rig.hardware import HardwareRig
 from gimbal.rig.line import Line
 from gimbal.rig.local_frame import LocalFrame
 
@@ -242,14 +242,6 @@ def with_devices(config: Rig, **devices: Device) -> Rig:
 def test_devices_that_make_no_rig(rig_config, devices, says):
     with pytest.raises(UsageError, match=says):
         HardwareRig(with_devices(rig_config, **devices)).open({"dt_s": 0.001})
-
-
-@pytest.mark.parametrize(
-    ("imu_hz", "loop_hz", "locks"),
-    [(800, 800, True), (400, 100, True), (800, 1600, True), (800, 1000, False), (400, 125, False), (0, 1000, False)],
-)
-def test_the_loop_follows_an_imu_at_a_whole_multiple(imu_hz, loop_hz, locks):
-    assert in_step(float(imu_hz), float(loop_hz)) is locks
 
 
 @pytest.mark.parametrize("north_m", [0.0, 500.0, 5000.0])

@@ -1,0 +1,40 @@
+"""At which moment of their own time the devices are met: what the loop moves its deadlines by.
+
+A line that carries in frames (USB, 1 ms) holds a command and its reply up to a frame longer where the loop writes just
+about when a frame begins: two commands in one, none in the next, and readings in every other tick. The torque acts by
+turns a millisecond late, which no margin is made for. Away from there it is steady, so the loop moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_SHARE = 1.0 / 200.0  # of a tick in what is lately
+_WAVERS, _ELSE = 0.02, 0.45  # share of the ticks that begin to miss; from half on they are asked more than they answer
+
+
+def in_step(imu_hz: float, loop_hz: float) -> bool:
+    """The IMU's samples come at one phase of the loop's period, or the loop at one of theirs."""
+    ratio = max(imu_hz, loop_hz) / max(min(imu_hz, loop_hz), 1.0)
+    return imu_hz > 0.0 and abs(ratio - round(ratio)) < 0.01
+
+
+class Replies:
+    """Of the motor controllers, tick by tick. A dropout begins once, and counts as little."""
+
+    def __init__(self) -> None:
+        self._missed = False
+        self._begun = 0.0
+
+    def tick(self, valid: Sequence[int], axes: Sequence[int]) -> None:
+        """``valid``: whether each axis index has a new reading this tick; ``axes``: those with a controller."""
+        missed = False
+        for axis in axes:
+            if not valid[axis]:
+                missed = True
+        self._begun += _SHARE * ((missed and not self._missed) - self._begun)
+        self._missed = missed
+
+    @property
+    def waver(self) -> bool:
+        return _WAVERS < self._begun < _ELSE

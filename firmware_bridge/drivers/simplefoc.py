@@ -69,7 +69,7 @@ class Simplefoc(LineMotor):
         self._was_enabled = [False] * n
         self._cycle = 0
         self._asked_axis_ns = [0] * n
-        self._asked_ns = 0
+        self._garbage = [0] * n  # bytes of the line, when the axis was asked
         uart = o["link"] == "uart"
         self._delay_ns = int(1e9 * line_time_s((_OUT - 2) * n, self.transport.baud)) if uart else 500_000
 
@@ -193,14 +193,14 @@ class Simplefoc(LineMotor):
                     self.counters.bad_values += 1
                     m = 0
             self._switch(axis, m, text or b"", now, out)
-            if not codec.asked[axis] or now - self._asked_axis_ns[axis] > _REPLY_NS:
-                self._asked_axis_ns[axis] = now
+            spoilt = self.counters.garbage_bytes != self._garbage[axis]  # perhaps the answer
+            if spoilt or not codec.asked[axis] or now - self._asked_axis_ns[axis] > _REPLY_NS:
+                self._asked_axis_ns[axis], self._garbage[axis] = now, self.counters.garbage_bytes
                 out.append(codec.ask(axis))
             if self._cycle % _CHECK_EVERY == 0:
                 out.append(codec.say(axis, b"E"))
             elif self._cycle % _CHECK_EVERY == 2 and m:
                 out.append(codec.say(axis, b"C"))
-        self._asked_ns = now + self._delay_ns
         status = self.transport.write(b"".join(out))
         if status == 0 and bad:
             return int(Status.BAD_VALUE)
@@ -236,7 +236,8 @@ class Simplefoc(LineMotor):
 
     def _feed(self, data: bytes, feedback: np.ndarray) -> int:
         codec = self.codec
-        filled = codec.feed(data, feedback, min(self._asked_ns, self.transport.arrival_ns))
+        arrival = self.transport.arrival_ns
+        filled = codec.feed(data, feedback, [min(t + self._delay_ns, arrival) for t in self._asked_axis_ns])
         if codec.changed:
             codec.changed = False
             self._show()

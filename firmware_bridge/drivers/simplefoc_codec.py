@@ -162,8 +162,9 @@ class SimplefocCodec:
         self.asked[axis] = True
         return self._get[axis]
 
-    def feed(self, data: bytes, feedback: np.ndarray, t_ns: int) -> int:
-        """Take bytes; fill ``feedback`` of the axes whose readings came and passed their gates; returns how many."""
+    def feed(self, data: bytes, feedback: np.ndarray, t_ns: Sequence[int]) -> int:
+        """Take bytes; fill ``feedback`` of the axes whose readings came and passed their gates, taken at ``t_ns`` of
+        each; returns how many."""
         lines = (self._tail + data).split(b"\r\n")  # println's end; a line that lost it spoils its neighbour too
         tail = lines.pop()
         if len(tail) > _MAX_REPLY:
@@ -181,7 +182,7 @@ class SimplefocCodec:
                 if of is None or len(line) > _MAX_REPLY:
                     self._general(line)
                 elif line[1:3] == b"MG":
-                    filled += self._reading(of, line[3:], feedback, t_ns)
+                    filled += self._reading(of, line[3:], feedback, t_ns[of])
                 elif line == self._echo[of]:
                     self.echo_ok[of] = True
                 else:

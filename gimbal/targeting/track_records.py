@@ -33,9 +33,7 @@ class Status(enum.IntEnum):
     """What became of a measurement."""
 
     ACCEPTED = 0
-    GATED = (
-        1  # doesn't fit the track; a fix's position may be gated while its velocity is used, and the other way round
-    )
+    GATED = 1  # doesn't fit the track; of a fix its position or its velocity alone, maybe
     LATE = 2  # older than the history
     DUPLICATE = 3  # this source has already given a measurement of that time
     FUTURE = 4  # measured after it arrived

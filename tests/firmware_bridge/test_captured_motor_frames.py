@@ -120,7 +120,7 @@ def test_simplefoc_lines():
             assert codec.say(0, sent[1:-1]) == sent
         before = codec.counters.garbage_bytes
         codec.asked[0] = True
-        codec.feed(answer, rows, 0)
+        codec.feed(answer, rows, [0])
         assert codec.counters.garbage_bytes == before
     assert codec.enabled[0] == 0 and codec.motion_mode[0] == simplefoc_codec.ANGLE and codec.limit_A[0] == 8.0
     assert codec.scan == {b"M": b"motor", b"T": b"motion"} and codec.counters.device_errors == 1

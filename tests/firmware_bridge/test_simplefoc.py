@@ -58,12 +58,12 @@ def test_what_a_flipped_bit_can_do_to_a_simplefoc_reading_is_bounded():
         for i in range(3):
             codec.ask(0)
             codec.feed(
-                b"MMG0.05;0.1;0;0.05;0;1.2345;%.4f\r\n" % (-3.21 - 1.2345 * 0.005 * (3 - i)), rows, i * 5_000_000
+                b"MMG0.05;0.1;0;0.05;0;1.2345;%.4f\r\n" % (-3.21 - 1.2345 * 0.005 * (3 - i)), rows, [i * 5_000_000]
             )
         assert rows[0]["valid"]
         codec.ask(0)
         rows["valid"] = 0
-        if codec.feed(bad + b"\r\n", rows, 15_000_000):
+        if codec.feed(bad + b"\r\n", rows, [15_000_000] * 3):
             passed += 1
             assert abs(rows[0]["angle_rad"] + 3.21) < 0.03
             assert abs(rows[0]["rate_rad_s"] - 1.2345) <= gates.rate_step_rad_s + gates.max_accel_rad_s2 * 0.005
@@ -83,14 +83,14 @@ def test_one_damaged_reply_is_no_restart_of_a_simplefoc_and_two_in_a_row_are(dam
     good = b"MMG0.0500;0.1000;0.0000;0.0500;0.0000;1.2345;-3.2100"
     for line in (good, damaged, good, damaged, good):
         codec.ask(0)
-        codec.feed(line + b"\r\n", rows, 0)
+        codec.feed(line + b"\r\n", rows, [0, 0, 0])
         assert not codec.settings_lost
     for lost in (False, True):
         codec.ask(0)
-        codec.feed(damaged + b"\r\n", rows, 0)
+        codec.feed(damaged + b"\r\n", rows, [0, 0, 0])
         assert codec.settings_lost == lost
     codec.ask(0)
-    codec.feed(good + b"\r\n", rows, 0)
+    codec.feed(good + b"\r\n", rows, [0, 0, 0])
     assert codec.settings_lost  # until it is configured
 
 
@@ -129,5 +129,5 @@ def test_numbers_with_the_told_decimals_are_read_to_the_last_bit_as_any_others()
     for n in range(600):
         texts = [f"{value:.4f}" for value in rng.uniform(-1.0, 1.0, 7) * (1e-3, 1.0, 59.0)[n % 3]]
         codec.ask(0)
-        codec.feed(f"MMG{';'.join(texts)}\r\n".encode(), np.zeros(1, AXIS_FEEDBACK), 0)
+        codec.feed(f"MMG{';'.join(texts)}\r\n".encode(), np.zeros(1, AXIS_FEEDBACK), [0, 0, 0])
         assert read.pop() == (float(texts[6]), float(texts[5]), float(texts[0]))

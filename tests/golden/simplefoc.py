@@ -25,7 +25,7 @@ def reading(line: bytes) -> tuple:
     taker, rows = made(), np.zeros(1, AXIS_FEEDBACK)
     for t_ns in (0, 1000):
         taker.ask(0)
-        taker.feed(line, rows, t_ns)
+        taker.feed(line, rows, [t_ns])
     return rows[0]["valid"], rows[0]["angle_rad"], rows[0]["rate_rad_s"], rows[0]["current_A"]
 
 

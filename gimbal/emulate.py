@@ -122,7 +122,7 @@ class Emulators:
         elif entry.kind == "bearing":
             physics = PlantImage(self.world, rig, seed)
         elif name in ("gnss", "beacon"):
-            physics = PlantReceiver(self.world, getattr(self.plant, f"{name}_fix"))
+            physics = PlantReceiver(self.world, name)
         else:
             raise UsageError(f"Rig {rig.name!r}: devices.{name} can't be emulated; a receiver is 'gnss' or 'beacon'.")
         self.parts[name] = physics if isinstance(physics, list) else [physics]

@@ -213,10 +213,12 @@ class PlantCarrierImu(PlantImu):
 
 
 class PlantReceiver:
-    """A GNSS receiver: the rig's own or the beacon. ``take`` is the plant's gnss_fix or beacon_fix."""
+    """A GNSS receiver: the rig's own, "gnss", or the "beacon"."""
 
-    def __init__(self, world: World, take: Callable[..., dict[str, Any] | None]) -> None:
-        self.world, self.take = world, take
+    def __init__(self, world: World, name: str) -> None:
+        self.world, self.name = world, name
+        self.take = getattr(world.plant, f"{name}_fix")
+        self.period_ns = int(world.plant.params[0][name]["period_ns"])
         self._last: Fix | None = None
         self.heal()
 
@@ -240,6 +242,10 @@ class PlantReceiver:
             newest = found
         if newest is None:
             return None
+        if t_ns - newest["t_ns"] >= self.world.h_ns:
+            # Met where the device solves: a fix that waits for its epoch would be older than its latency says.
+            next_ns = t_ns + self.period_ns - self.world.h_ns + 1
+            self.world.plant.state[0][self.name]["next_ns"] = next_ns
         if self.frozen and self._last is not None:
             return replace(self._last, t_ns=newest["t_ns"])
         lat, lon, height = place_of(newest["pos_N"] + (self.shift_m, 0.0, 0.0))

@@ -123,4 +123,5 @@ def listen(s, rate_err_C, dynamics, max_torque, whole, margin, dt_s):
     falls = aligned and s["doubted"] and s["phase"] != BRIEF
     step = dt_s / FALL_S if falls else -dt_s / RISE_S
     s["faded"] = min(max(s["faded"] + step, 0.0), 1.0)
-    return s["phase"] == OUT and aligned or s["phase"] == BRIEF
+    again = s["brief_s"] > 2.0 * BRIEF_S  # once is a jump of readings, after a gap of them
+    return s["phase"] == OUT and aligned or s["phase"] == BRIEF and again

@@ -31,7 +31,7 @@ FALL_S, RISE_S = 0.1, 0.5
 # Share of the motors' torque, RMS, times |det J| that counts from LOUDEST_AT: a speed wing's is 0.13 at most, and what
 # grows passes 0.4 on its way to 4.
 LOUD, LOUD_HZ, LOUD_S, LOUDEST_AT = 0.25, 25.0, 0.015, 0.25
-BRIEF_S, BRIEF_LONGEST_S, BRIEF_FORGET = 0.5, 16.0, 0.1  # out, twice as long each time, less with every second without
+BRIEF_S, BRIEF_LONGEST_S, BRIEF_FORGET = 0.5, 16.0, 0.1  # out, twice as long each time, less with every second
 
 TRUSTING, TRIAL, OUT, IMMUNE, BRIEF = 0, 1, 2, 3, 4
 
@@ -69,7 +69,7 @@ def ring_reset(s):
 
 
 @kernel
-def _is_loud(s, dynamics, max_torque, margin, dt_s):
+def _is_loud(s, dynamics, limits, margin, dt_s):
     """Whether torque is fed forward that no base needs."""
     k, share, loud = min(2.0 * math.pi * LOUD_HZ * dt_s, 1.0), LOUD / max(margin, LOUDEST_AT), False
     for a in range(3):
@@ -78,24 +78,24 @@ def _is_loud(s, dynamics, max_torque, margin, dt_s):
             s["slow"][a, n] += k * (x - s["slow"][a, n])
             x -= s["slow"][a, n]
         s["loud"][a] += dt_s / LOUD_S * (x * x - s["loud"][a])
-        loud = loud or s["loud"][a] > (share * max_torque[a]) ** 2
+        loud = loud or s["loud"][a] > (share * limits["max_torque"][a]) ** 2
     return loud
 
 
 @kernel
-def listen(s, rate_err_C, dynamics, max_torque, whole, margin, dt_s):
+def listen(s, rate_err_C, dynamics, limits, whole, margin, dt_s):
     """Advance ``faded`` by one tick. Returns whether the feed-forward was found to ring.
 
     Args:
         rate_err_C: rad/s. dynamics: (3,) N m fed forward without friction, by axis index, of the tick before.
-        max_torque: (3,) N m. whole: the loops have their full authority. margin: |det J|.
+        limits: LIMITS_PARAMS. whole: the loops have their full authority. margin: |det J|.
     """
     k = min(2.0 * math.pi * ABOVE_HZ * dt_s, 1.0)
     high2 = 0.0
     for i in range(3):
         s["low"][i] += k * (rate_err_C[i] - s["low"][i])
         high2 += (rate_err_C[i] - s["low"][i]) ** 2
-    loud = _is_loud(s, dynamics, max_torque, margin, dt_s)
+    loud = _is_loud(s, dynamics, limits, margin, dt_s)
     if not high2 + s["loud"][0] + s["loud"][1] + s["loud"][2] < 1e4:  # also where it is no number
         ring_reset(s)
         return False
@@ -117,7 +117,9 @@ def listen(s, rate_err_C, dynamics, max_torque, whole, margin, dt_s):
             s["out_s"] = min(2.0 * s["out_s"], LONGEST_S)
         else:
             s["phase"], s["left_s"] = IMMUNE, IMMUNE_S
-    elif s["left_s"] <= 0.0 and (s["phase"] >= IMMUNE or s["phase"] == OUT and s["level_s"] >= LEVEL_S):
+    elif s["left_s"] <= 0.0 and s["phase"] == BRIEF:
+        s["phase"], s["left_s"] = IMMUNE, IMMUNE_S
+    elif s["left_s"] <= 0.0 and (s["phase"] == IMMUNE or s["phase"] == OUT and s["level_s"] >= LEVEL_S):
         s["phase"] = TRUSTING
     s["doubted"] = s["phase"] == TRIAL or s["phase"] == OUT or s["phase"] == BRIEF
     falls = aligned and s["doubted"] and s["phase"] != BRIEF

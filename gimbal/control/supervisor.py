@@ -13,6 +13,7 @@ from gimbal.control.rate_output import CAMERA_RATE, JOINT_ANGLE, OUTPUT_PARAMS, 
 from gimbal.control.watch import (
     WATCH_PARAMS,
     WATCH_STATE,
+    too_fast,
     watch_base,
     watch_excuse,
     watch_follow,
@@ -116,7 +117,7 @@ def _judge(p, s, sense, meas, nav):
             return Code.MOTOR_FAULT.value
         if sense["motor_temp_degC"][a] > p["hot_degC"]:
             return Code.MOTOR_OVERHEAT.value
-        if abs(nav["joint_rate_est"][a]) > p["overspeed"][a]:
+        if too_fast(s["watch"], a, nav["joint_rate_est"][a], meas["joint_rate_meas"][a], p["overspeed"][a]):
             return Code.OVERSPEED.value
     if not nav["valid"]:
         return Code.ESTIMATOR_FAILED.value

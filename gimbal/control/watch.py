@@ -15,6 +15,7 @@ from gimbal.kernels.build import kernel
 SHOWN_NS = 1_000_000_000  # an overrun of the loop is shown this long
 CUT_TICKS = 2  # a supply below the stop voltage for this long is a cut, not one odd reading
 LEAK = 5  # one part of so many: a loop that loses more of its time than that shakes the structure
+OVER_TICKS, TOLD_SHARE = 3, 0.9
 EXCUSED = 5  # times the ticks of motion against the push, where push and motion are known not to agree
 RAMPING = 3.0
 LEAST_TORQUE = 0.3  # share of the torque left when the supply sags
@@ -75,6 +76,7 @@ WATCH_STATE = np.dtype(
         ("sagging", "u1"),
         ("follow", "i4"),
         ("against", "i4"),
+        ("over", "i4", 3),  # ticks in a row in which a joint seemed too fast
         ("indulged", "u1"),  # push and motion were not compared as strictly in the tick before
         ("unread_s", "f8", 3),  # since each joint's newest reading came
         ("turned", "i4"),
@@ -263,6 +265,15 @@ def watch_turning(p, w, asked, turning, excused):
         wrong = wrong or (asked[a] * turning[a] < 0.0 and least > p["turned_rate"])
     w["turned"] = w["turned"] + 1 if wrong else max(w["turned"] - 1, 0)
     return Code.RUNAWAY.value if w["turned"] >= p["turned_ticks"] * (EXCUSED if excused else 1) else 0
+
+
+@kernel
+def too_fast(w, a, found, told, most):
+    """Whether joint a turns faster than ``most`` (rad/s): by its angles, and by the rate its controller tells or for
+    some ticks in a row. Readings that pile up behind a stall are dated apart by what isn't known: one jump."""
+    over = abs(found) > most
+    w["over"][a] = w["over"][a] + 1 if over else 0
+    return over and (abs(told) > TOLD_SHARE * most or w["over"][a] >= OVER_TICKS)
 
 
 @kernel

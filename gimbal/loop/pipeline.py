@@ -171,8 +171,7 @@ def _control(p, s, row, q_NC, rate_C):
     rate_err_C = sub3(load3(control["rate_cmd_C"]), rate_C)
     limits, lost_ns = s["limits"], s["supervisor"]["watch"]["lost_ns"]
     handover(p["handover"], s["handover"], limits, lost_ns, control["attitude_err_C"], rate_err_C, margin, dt_s)
-    most = p["limits"]["max_torque"]
-    rings = listen(s["ring"], rate_err_C, allocation["dynamics"], most, gain >= 1.0, margin, dt_s)
+    rings = listen(s["ring"], rate_err_C, allocation["dynamics"], p["limits"], gain >= 1.0, margin, dt_s)
     allocation["faded"], allocation["doubted"] = s["ring"]["faded"], s["ring"]["doubted"]
     share = s["handover"]["share"]
     control["fast_share"] = share

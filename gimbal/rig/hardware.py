@@ -70,7 +70,7 @@ class HardwareRig:
         self.lines: list[Line] = []
         self.imu_in_step = False  # the loop's phase can be locked to the IMU's samples
         self.replies = Replies()
-        self._driven: list[int] = []  # axes with a motor controller of their own
+        self._driven: list[int] = []  # axes whose motor controllers' line carries in frames
         self.identities: dict[str, str] = {}
         self.frame = LocalFrame()
         self._armed = self._driving = False
@@ -113,7 +113,8 @@ class HardwareRig:
         for line in self.lines:
             line.last_row_ns = now
             self._watch(line)
-            self._driven += line.axes if line.kind == "motor" else []
+            if line.kind == "motor" and registry.entry(line.driver_name).line == "usb":  # others have no frames
+                self._driven += line.axes
             if line.kind == "imu":
                 self.imu_in_step = in_step(float(line.driver.options.get("rate_hz") or 0.0), 1.0 / info["dt_s"])
 

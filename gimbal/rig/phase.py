@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _SHARE = 1.0 / 200.0  # of a tick in what is lately
-_WAVERS, _ELSE = 0.02, 0.45  # share of the ticks that begin to miss; from half on they are asked more than they answer
+_WAVERS = 0.02  # share of the ticks that begin to miss
+_MOST = 2400  # ticks of moving without rest, 1.2 periods at 500 ppm: then it is no border, the line wavers by itself
+_MUCH = 1000  # and from so many on the phase is the motors' for good
 
 
 def in_step(imu_hz: float, loop_hz: float) -> bool:
@@ -25,6 +27,8 @@ class Replies:
     def __init__(self) -> None:
         self._missed = False
         self._begun = 0.0
+        self._moved = 0  # ticks
+        self.has_moved = False
 
     def tick(self, valid: Sequence[int], axes: Sequence[int]) -> None:
         """``valid``: whether each axis index has a new reading this tick; ``axes``: those with a controller."""
@@ -34,7 +38,12 @@ class Replies:
                 missed = True
         self._begun += _SHARE * ((missed and not self._missed) - self._begun)
         self._missed = missed
+        if self._begun <= _WAVERS:
+            self._moved = max(self._moved - 1, 0)
+        elif self._moved < _MOST:
+            self._moved += 1
+            self.has_moved = self.has_moved or self._moved > _MUCH
 
     @property
     def waver(self) -> bool:
-        return _WAVERS < self._begun < _ELSE
+        return self._begun > _WAVERS and self._moved < _MOST

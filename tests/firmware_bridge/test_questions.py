@@ -85,17 +85,21 @@ def test_a_stall_of_the_line_leaves_nothing_behind():
     assert not any(off)
 
 
-def on_frames(drift, seconds=40.0, late_us=150.0):
+def on_frames(drift, seconds=40.0, late_us=150.0, losses=0.0):
     """(asked, told) ns over a line of 1 ms frames whose clock runs off by ``drift``: a question crosses at the next
     frame's start, its reply at the one after. The loop asks a little late, sees bytes as they come in the last quarter
     of its period, and what came before that then."""
     q, out, under_way, rng = Questions(), [], [], np.random.default_rng(3)
-    frame, asked = MS * (1.0 + drift), []
+    frame, asked, damaged = MS * (1.0 + drift), [], False
     for i in range(round(seconds * 1e3)):
         tick = i * MS
         for arrival, question in [x for x in under_way if x[0] <= tick]:
             seen = max(arrival, tick - MS // 4)
-            out.append((question, q.answer(int(seen), False)))
+            if rng.random() < losses:
+                damaged = True
+                continue
+            out.append((question, q.answer(int(seen), damaged)))
+            damaged = False
         under_way = [x for x in under_way if x[0] > tick]
         asked.append(tick + round(rng.uniform(0.0, late_us) * 1e3))
         q.ask(asked[-1])
@@ -109,6 +113,12 @@ def test_a_line_whose_frames_drift_against_the_loop_shifts_nothing(drift):
     asked, told = on_frames(drift).T
     assert (told <= asked).all()  # never too young
     assert (told == asked).mean() > 0.99
+
+
+@pytest.mark.parametrize("drift", [50e-6, -50e-6, 0.0])
+def test_damage_on_a_line_that_drifts_does_not_add_up(drift):
+    asked, told = on_frames(drift, losses=0.01).T
+    assert np.abs(asked - told).max() < 2.5 * MS
 
 
 @pytest.mark.parametrize("took_ms", [0.4, 1.3, 2.2])

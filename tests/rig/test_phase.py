@@ -31,10 +31,20 @@ def test_one_dropout_is_no_waver(lost):
     assert not fed(comes).any()
 
 
-@pytest.mark.parametrize("every", [2, 1])
-def test_controllers_that_answer_as_they_are_meant_to_are_let_alone(every):
-    out = fed(np.arange(4000) % every == 0)
-    assert not out[1000:].any()
+@pytest.mark.parametrize("every", [1, 2, 3, 4])
+def test_controllers_that_leave_ticks_out_by_themselves_move_it_by_little_more_than_a_period(every):
+    ticks = np.arange(9000)
+    for comes in (ticks % every == 0, ticks % (every + 1) != 0):
+        out = fed(comes)
+        assert out.sum() * 500e-6 < 1.25 and not out[2600:].any()
+
+
+def test_after_a_rest_it_moves_again():
+    """As frames drift against the loop, the border comes back."""
+    ticks = np.arange(60_000)
+    comes = (np.random.default_rng(1).random(len(ticks)) > 0.25) | (ticks % 20_000 > 1000)
+    out = fed(comes)
+    assert all(out[k : k + 900].mean() > 0.9 for k in (20_100, 40_100))
 
 
 def test_deadlines_creep_by_500_ppm():

@@ -117,7 +117,9 @@ def _judge(p, s, sense, meas, nav):
             return Code.MOTOR_FAULT.value
         if sense["motor_temp_degC"][a] > p["hot_degC"]:
             return Code.MOTOR_OVERHEAT.value
-        if too_fast(s["watch"], a, nav["joint_rate_est"][a], meas["joint_rate_meas"][a], p["overspeed"][a]):
+        found, most = nav["joint_rate_est"][a], p["overspeed"][a]
+        told = meas["joint_rate_meas"][a] if p["output"]["kind"] == TORQUE else found
+        if too_fast(s["watch"], a, found, told, most):
             return Code.OVERSPEED.value
     if not nav["valid"]:
         return Code.ESTIMATOR_FAILED.value

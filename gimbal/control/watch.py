@@ -15,7 +15,7 @@ from gimbal.kernels.build import kernel
 SHOWN_NS = 1_000_000_000  # an overrun of the loop is shown this long
 CUT_TICKS = 2  # a supply below the stop voltage for this long is a cut, not one odd reading
 LEAK = 5  # one part of so many: a loop that loses more of its time than that shakes the structure
-OVER_TICKS, TOLD_SHARE = 3, 0.9
+OVER_TICKS, TOLD_SHARE, OVER_FAR = 3, 0.9, 2.0
 EXCUSED = 5  # times the ticks of motion against the push, where push and motion are known not to agree
 RAMPING = 3.0
 LEAST_TORQUE = 0.3  # share of the torque left when the supply sags
@@ -269,11 +269,12 @@ def watch_turning(p, w, asked, turning, excused):
 
 @kernel
 def too_fast(w, a, found, told, most):
-    """Whether joint a turns faster than ``most`` (rad/s): by its angles, and by the rate its controller tells or for
-    some ticks in a row. Readings that pile up behind a stall are dated apart by what isn't known: one jump."""
+    """Whether joint a of a torque rig turns faster than ``most`` (rad/s): by its angles, and by the rate its controller
+    tells, for some ticks in a row or far beyond. Readings that pile up behind a stall are dated apart by what isn't
+    known: one jump."""
     over = abs(found) > most
     w["over"][a] = w["over"][a] + 1 if over else 0
-    return over and (abs(told) > TOLD_SHARE * most or w["over"][a] >= OVER_TICKS)
+    return over and (abs(told) > TOLD_SHARE * most or abs(found) > OVER_FAR * most or w["over"][a] >= OVER_TICKS)
 
 
 @kernel

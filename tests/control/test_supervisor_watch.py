@@ -89,11 +89,11 @@ def test_each_joint_is_judged_by_its_own_limit(bench):
     assert (bench.p["overspeed"] <= np.radians(rig.safety.runaway_rate_deg_s)).all()
 
 
-@pytest.mark.parametrize(("ticks", "arm"), [(2, Arm.ARMED), (3, Arm.SAFE)])
-def test_angles_that_jump_once_are_no_turning(bench, ticks, arm):
+@pytest.mark.parametrize(("ticks", "rate", "arm"), [(2, 20.0, Arm.ARMED), (3, 20.0, Arm.SAFE), (1, 40.0, Arm.SAFE)])
+def test_angles_that_jump_once_are_no_turning(bench, ticks, rate, arm):
     """The controller itself tells a rate of 0."""
     bench.armed()
-    bench.nav["joint_rate_est"][1] = 20.0
+    bench.nav["joint_rate_est"][1] = rate
     bench.tick(ticks)
     bench.nav["joint_rate_est"][1] = 0.0
     assert bench.tick(5) == arm

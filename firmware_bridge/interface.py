@@ -307,6 +307,8 @@ class MotorDriver(Driver):
     """n axes on one line. Arrays are length n, indexed as the options name the axes (roll, pitch, yaw)."""
 
     n_axes: int = 0
+    looked_ns: int = 0
+    """When the line was looked at before the present poll, by its transport's clock; 0: whoever polls doesn't say."""
     restarted: bool = False
     """The device was seen to have lost its settings: all axes are off and ``arm`` is refused until ``configure``."""
 

@@ -39,6 +39,7 @@ from firmware_bridge.questions import Questions
 _NOT_READY = int(BridgeFault.NOT_READY)
 _SETTLED_NS = 20_000_000
 _WATCHDOG = 0x27  # register
+_STOPS, _APART_NS, _ANSWERED_NS = 10, 130_000, 20_000_000  # by which the line is learned
 _MAP_VERSION = 5  # register map this was written for
 _LINE_OUT, _LINE_IN = 86, 8 + 64 + 11 + 9  # bytes an axis and cycle: command; reply and its OK
 # 32 data bytes on CAN-FD, 29-bit id: 49 bits of head and tail at 1 Mbit/s, 256 data + 54 bits of length, CRC and
@@ -66,8 +67,7 @@ class Moteus(MotorDriver):
         self.armed = False
         self.watchdog_applied_s = [math.nan] * self.n_axes  # read back from the device while armed
         self._uart = self.options["link"] == "uart"
-        self._questions = [Questions() for _ in range(self.n_axes)]
-        self._damaged = [0] * self.n_axes  # bytes and lines of the line, when the axis last told something
+        self._questions = Questions()
         self._asked_watchdog = [True] * self.n_axes  # of the axis as it moves, since arm()
         self._sent_mode = [0] * self.n_axes
         self._begun_ns = [0] * self.n_axes  # since when the axis is commanded to move
@@ -181,6 +181,8 @@ class Moteus(MotorDriver):
         self._sent_mode = [0] * self.n_axes
         if self._write(self._all(AxisMode.OFF), urgent=True) == Status.LINK_LOST:
             raise PortError(f"the port {self.transport.name} went away while setting up: plug it in again.")
+        if not self._questions.soonest_ns:
+            self._learn_line()
         for axis, can_id in enumerate(self.ids):
             got = self._read_watchdog(axis)
             if not self._is_set(got) and not self.options["accept_no_watchdog"]:
@@ -249,22 +251,29 @@ class Moteus(MotorDriver):
                 data += self.codec.read_registers(axis, _WATCHDOG, 1, 3)
         return data
 
-    def _write(self, data: bytes, urgent: bool = False, replies: int = 1) -> int:
-        """Lines that every axis answers with its readings, so many times."""
+    def _write(self, data: bytes, urgent: bool = False) -> int:
+        """Lines that every axis answers with its readings."""
         now = self.transport.clock()
         status = self.transport.write(data, urgent=urgent)
         if status == 0:
-            for questions in self._questions:
-                questions.ask(now, replies)
+            self._questions.ask(now)
         return status
+
+    def _learn_line(self) -> None:
+        """How soon replies come: stops, one at a time and each at another moment of the line's frames."""
+        clock, rows = self.transport.clock, self.counters
+        for turn in range(_STOPS):
+            self._listen(_APART_NS * turn, lambda: False)
+            wanted, asked = rows.rows + self.n_axes, clock()
+            self._write(self._all(AxisMode.OFF), urgent=True)
+            self._listen(_ANSWERED_NS, lambda wanted=wanted: rows.rows >= wanted)  # type: ignore[misc]
+            if rows.rows >= wanted:
+                self._questions.learn(self.transport.arrival_ns - asked)
 
     def _asked(self, axis: int) -> int:
         """When the readings were taken that an axis now tells."""
-        counters, arrival = self.counters, self.transport.arrival_ns
-        damaged = counters.bad_crc + counters.garbage_bytes
-        asked = self._questions[axis].answer(arrival, damaged != self._damaged[axis])
-        self._damaged[axis] = damaged
-        return min(asked + self._delay_ns[axis], arrival)
+        arrival = self.transport.arrival_ns
+        return min(self._questions.answer(arrival, self.looked_ns) + self._delay_ns[axis], arrival)
 
     def poll(self, feedback: np.ndarray) -> int:
         feedback["valid"] = 0
@@ -312,9 +321,9 @@ class Moteus(MotorDriver):
         try:
             if action != "brake":
                 return self._write(self._all(AxisMode.OFF), urgent=True)
-            data, replies = self._all(AxisMode.BRAKE), 1
+            data = self._all(AxisMode.BRAKE)
             if any(mode in (DEVICE_FAULT, DEVICE_TIMEOUT) for mode in self.codec.device_mode):
-                data, replies = self._all(AxisMode.OFF) + data, 2
-            return self._write(data, urgent=True, replies=replies)
+                data = self._all(AxisMode.OFF) + data
+            return self._write(data, urgent=True)
         except Exception:  # the last line of defence: whatever is wrong here, the caller still has other axes to stop
             return int(Status.LINK_LOST)

@@ -70,6 +70,7 @@ class HardwareRig:
         self.lines: list[Line] = []
         self.imu_in_step = False  # the loop's phase can be locked to the IMU's samples
         self.replies = Replies()
+        self._looked_ns = self._looks_ns = 0  # the look before this one, and this one
         self._driven: list[int] = []  # axes whose motor controllers' line carries in frames
         self.identities: dict[str, str] = {}
         self.frame = LocalFrame()
@@ -188,6 +189,7 @@ class HardwareRig:
         if sense is not self._sense:
             self._bind(sense)
         now = self.clock()
+        self._looked_ns, self._looks_ns = self._looks_ns, now
         for descriptor, _ in self._poller.poll(0):
             line = self._by_fd.get(descriptor)
             if line is not None and not line.mending:
@@ -321,6 +323,7 @@ class HardwareRig:
 
     def _read_motors(self, line: Line) -> int:
         rows = self._feedback[line.name]
+        line.driver.looked_ns = self._looked_ns
         count = line.driver.poll(rows)
         if count <= 0:
             return count

@@ -26,6 +26,7 @@ from gimbal.config.schema import Rig
 from gimbal.plant.hand import hand_rate
 from gimbal.plant.simulator import Plant
 from gimbal.plant.state import TRUTH
+from gimbal.plant.step import SLOW
 from gimbal.records import JointMode
 from gimbal.rig.joint_sense import simulated
 from gimbal.units import DEG
@@ -219,6 +220,7 @@ class PlantReceiver:
         self.world, self.name = world, name
         self.take = getattr(world.plant, f"{name}_fix")
         self.period_ns = int(world.plant.params[0][name]["period_ns"])
+        self.step_ns = SLOW * world.h_ns  # the plant measures at whole ones of its own
         self._last: Fix | None = None
         self.heal()
 
@@ -242,9 +244,9 @@ class PlantReceiver:
             newest = found
         if newest is None:
             return None
-        if t_ns - newest["t_ns"] >= self.world.h_ns:
+        if t_ns - newest["t_ns"] >= self.step_ns:
             # Met where the device solves: a fix that waits for its epoch would be older than its latency says.
-            next_ns = t_ns + self.period_ns - self.world.h_ns + 1
+            next_ns = t_ns + self.period_ns - self.step_ns + 1
             self.world.plant.state[0][self.name]["next_ns"] = next_ns
         if self.frozen and self._last is not None:
             return replace(self._last, t_ns=newest["t_ns"])

@@ -14,6 +14,7 @@ from collections import deque
 
 _DEPTH = 32
 _SHARE = 0.95  # of the soonest that was seen: the sooner ones were perhaps not
+_FRAMED_NS = 300_000  # a line that once took so much longer than the soonest holds bytes back by turns, as frames do:
 _BEFORE = 0.25  # of the time since the look before, by which bytes came before they were seen, as is likely
 
 
@@ -22,6 +23,7 @@ class Questions:
 
     def __init__(self) -> None:
         self.soonest_ns = 0  # that a reply took, with one question under way; 0: not known, it was the newest
+        self._longest_ns = 0
         self._asked: deque[int] = deque(maxlen=_DEPTH)
 
     def ask(self, t_ns: int) -> None:
@@ -30,11 +32,13 @@ class Questions:
     def learn(self, took_ns: int) -> None:
         """A reply to a question asked by itself took so long."""
         self.soonest_ns = min(self.soonest_ns or took_ns, took_ns)
+        self._longest_ns = max(self._longest_ns, took_ns)
 
     def answer(self, arrival_ns: int, looked_ns: int = 0) -> int:
         """When the question of a reply was asked that was seen at ``arrival_ns`` and not yet at ``looked_ns`` (0: it
         isn't known); ``arrival_ns`` when none was."""
-        unseen_ns = max(arrival_ns - looked_ns, 0) if looked_ns else 0
+        framed = looked_ns and self._longest_ns - self.soonest_ns > _FRAMED_NS
+        unseen_ns = max(arrival_ns - looked_ns, 0) if framed else 0
         latest = arrival_ns - int(_BEFORE * unseen_ns + _SHARE * self.soonest_ns)
         for asked_ns in reversed(self._asked):
             if asked_ns <= latest:

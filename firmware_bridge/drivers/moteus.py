@@ -39,7 +39,7 @@ from firmware_bridge.questions import Questions
 _NOT_READY = int(BridgeFault.NOT_READY)
 _SETTLED_NS = 20_000_000
 _WATCHDOG = 0x27  # register
-_STOPS, _APART_NS, _ANSWERED_NS = 10, 130_000, 20_000_000  # by which the line is learned
+_STOPS, _QUIET_NS, _APART_NS, _ANSWERED_NS = 10, 5_000_000, 130_000, 20_000_000  # by which the line is learned
 _MAP_VERSION = 5  # register map this was written for
 _LINE_OUT, _LINE_IN = 86, 8 + 64 + 11 + 9  # bytes an axis and cycle: command; reply and its OK
 # 32 data bytes on CAN-FD, 29-bit id: 49 bits of head and tail at 1 Mbit/s, 256 data + 54 bits of length, CRC and
@@ -263,7 +263,7 @@ class Moteus(MotorDriver):
         """How soon replies come: stops, one at a time and each at another moment of the line's frames."""
         clock, rows = self.transport.clock, self.counters
         for turn in range(_STOPS):
-            self._listen(_APART_NS * turn, lambda: False)
+            self._listen(_QUIET_NS + _APART_NS * turn, lambda: False)  # what was asked before has been answered
             wanted, asked = rows.rows + self.n_axes, clock()
             self._write(self._all(AxisMode.OFF), urgent=True)
             self._listen(_ANSWERED_NS, lambda wanted=wanted: rows.rows >= wanted)  # type: ignore[misc]

@@ -227,6 +227,7 @@ def watch_rest(w, omega_C):
         w["push"][i] = 0.0
         w["sent"][i] = 0.0
         w["unread_s"][i] = 0.0
+        w["over"][i] = 0
 
 
 @kernel

@@ -114,7 +114,8 @@ class HardwareRig:
         for line in self.lines:
             line.last_row_ns = now
             self._watch(line)
-            if line.kind == "motor" and registry.entry(line.driver_name).line == "usb":  # others have no frames
+            link = line.driver.options.get("link") or registry.entry(line.driver_name).line
+            if line.kind == "motor" and link in ("usb", "fdcanusb"):  # in frames; what a UART carries has none
                 self._driven += line.axes
             if line.kind == "imu":
                 self.imu_in_step = in_step(float(line.driver.options.get("rate_hz") or 0.0), 1.0 / info["dt_s"])

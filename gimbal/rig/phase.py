@@ -12,6 +12,7 @@ from collections.abc import Sequence
 _SHARE = 1.0 / 200.0  # of a tick in what is lately
 _WAVERS = 0.02  # share of the ticks that begin to miss
 _MOST = 2400  # ticks of moving without rest, 1.2 periods at 500 ppm: then it is no border, the line wavers by itself
+_REST = 0.1  # of them forgotten with each tick at rest: slower than a lock to the IMU leads back
 _MUCH = 1000  # and from so many on the phase is the motors' for good
 
 
@@ -27,11 +28,11 @@ class Replies:
     def __init__(self) -> None:
         self._missed = False
         self._begun = 0.0
-        self._moved = 0  # ticks
+        self._moved = 0.0  # ticks
         self.has_moved = False
 
     def tick(self, valid: Sequence[int], axes: Sequence[int]) -> None:
-        """``valid``: whether each axis index has a new reading this tick; ``axes``: those with a controller."""
+        """``valid``: whether each axis index has a new reading this tick; ``axes``: those whose line carries in frames."""
         missed = False
         for axis in axes:
             if not valid[axis]:
@@ -39,7 +40,7 @@ class Replies:
         self._begun += _SHARE * ((missed and not self._missed) - self._begun)
         self._missed = missed
         if self._begun <= _WAVERS:
-            self._moved = max(self._moved - 1, 0)
+            self._moved = max(self._moved - _REST, 0.0)
         elif self._moved < _MOST:
             self._moved += 1
             self.has_moved = self.has_moved or self._moved > _MUCH

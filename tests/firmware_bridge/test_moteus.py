@@ -151,3 +151,10 @@ def test_a_full_line_is_reported():
         bench.step()
         bench.transport.flush()
     assert all(axis.drive.mode == AxisMode.OFF for axis in bench.physics)
+
+
+def test_how_soon_replies_come_is_learned_at_opening():
+    """In frames of 1 ms each way: a stop just before one is answered by the next, none sooner."""
+    bench = make_bench("moteus")
+    bench.open()
+    assert 1.0 <= bench.driver._questions.soonest_ns / 1e6 <= 1.4

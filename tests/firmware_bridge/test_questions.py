@@ -31,7 +31,7 @@ def dated(took_ms, n=400, lost=(), twice=(), stall=None):
     return np.array(out)
 
 
-@pytest.mark.parametrize("took_ms", [0.4, 1.3, 2.2, 3.9])
+@pytest.mark.parametrize("took_ms", [0.4, 0.9, 1.3, 1.9, 2.2, 3.9])
 def test_each_reply_answers_its_own_question(took_ms):
     asked, told = dated(took_ms).T
     assert (asked == told).all()
@@ -94,6 +94,7 @@ def on_frames(drift, seconds=40.0, late_us=150.0, losses=0.0):
     quarter of its period, and what came before that then."""
     q, out, under_way, rng = Questions(), [], [], np.random.default_rng(3)
     q.learn(round(1.05 * MS))
+    q.learn(round(1.95 * MS))
     frame, asked = MS * (1.0 + drift), []
     for i in range(round(seconds * 1e3)):
         tick = i * MS
@@ -115,4 +116,4 @@ def test_a_line_whose_frames_drift_against_the_loop_is_dated_within_a_frame(drif
     """By its question and half a frame: what is known of when it crossed."""
     _, sampled, told = on_frames(drift, losses=losses).T
     off = told + MS // 2 - sampled
-    assert np.abs(off).max() < 1.3 * MS and np.sqrt(np.mean(np.square(off))) < 0.6 * MS
+    assert np.abs(off).max() < 0.85 * MS and np.sqrt(np.mean(np.square(off))) < (0.35 if drift else 0.6) * MS

@@ -32,7 +32,7 @@ class Replies:
         self.has_moved = False
 
     def tick(self, valid: Sequence[int], axes: Sequence[int]) -> None:
-        """``valid``: whether each axis index has a new reading this tick; ``axes``: those whose line carries in frames."""
+        """``valid``: whether each axis index has a new reading this tick; ``axes``: those on a line in frames."""
         missed = False
         for axis in axes:
             if not valid[axis]:

@@ -15,6 +15,7 @@ from collections import deque
 _DEPTH = 32
 _SHARE = 0.95  # of the soonest that was seen: the sooner ones were perhaps not
 _FRAMED_NS = 300_000  # a line that once took so much longer than the soonest holds bytes back by turns, as frames do:
+_FORGOTTEN_NS = 60_000_000  # nobody answers so late; the driver has long said that the line is silent
 _BEFORE = 0.25  # of the time since the look before, by which bytes came before they were seen, as is likely
 
 
@@ -40,7 +41,11 @@ class Questions:
         framed = looked_ns and self._longest_ns - self.soonest_ns > _FRAMED_NS
         unseen_ns = max(arrival_ns - looked_ns, 0) if framed else 0
         latest = arrival_ns - int(_BEFORE * unseen_ns + _SHARE * self.soonest_ns)
+        told_ns = self._asked[-1] if self._asked else arrival_ns
         for asked_ns in reversed(self._asked):
+            if arrival_ns - asked_ns > _FORGOTTEN_NS:
+                break
+            told_ns = asked_ns
             if asked_ns <= latest:
-                return asked_ns
-        return self._asked[0] if self._asked else arrival_ns
+                break
+        return told_ns

@@ -72,6 +72,13 @@ class World:
             self._next_truth_ns += self._period_ns
         self._run_to(t_ns)
 
+    def meet(self, schedule: Any, key: str, at_ns: int, t_ns: int, period_ns: int, step_ns: int = 0) -> None:
+        """Have the plant's next measurement at the device's next one, where that of ``at_ns`` is more than the plant's
+        step older than ``t_ns``, when the device measured."""
+        step_ns = step_ns or self.h_ns
+        if t_ns - at_ns >= step_ns:
+            schedule[key] = t_ns + period_ns - step_ns + 1
+
     def _run_to(self, t_ns: int) -> None:
         for loop in self.loops:
             while loop.next_ns <= t_ns:
@@ -183,8 +190,7 @@ class PlantImu:
             at_ns, gyro, accel, _ = samples[-1]
             temp, mag = self.world.plant.imu_surroundings()
             self._newest = ImuSample(tuple(gyro.tolist()), tuple(accel.tolist()), temp, at_ns, tuple(mag.tolist()))
-            if t_ns - at_ns >= self.world.h_ns:  # the plant samples out of step with the device: meet its next one
-                self.world.plant.state["imu_next_ns"] = t_ns + self.period_ns - self.world.h_ns + 1
+            self.world.meet(self.world.plant.state[0], "imu_next_ns", at_ns, t_ns, self.period_ns)
         if self.frozen:
             return ImuSample(self._newest.gyro_rad_s, self._newest.accel_m_s2)
         if any(self.offset):
@@ -206,9 +212,7 @@ class PlantCarrierImu(PlantImu):
         if samples and not self.frozen:
             at_ns, gyro, accel, _ = samples[-1]
             self._newest = ImuSample(tuple(gyro.tolist()), tuple(accel.tolist()), t_ns=at_ns)
-            if t_ns - at_ns >= self.world.h_ns:  # meet the device's own schedule
-                next_ns = t_ns + self.period_ns - self.world.h_ns + 1
-                self.world.plant.state[0]["carrier"]["next_ns"] = next_ns
+            self.world.meet(self.world.plant.state[0]["carrier"], "next_ns", at_ns, t_ns, self.period_ns)
         x, y, z = (g + o for g, o in zip(self._newest.gyro_rad_s, self.offset, strict=True))
         return ImuSample((x, y, z), self._newest.accel_m_s2, t_ns=-1 if self.frozen else self._newest.t_ns)
 
@@ -244,10 +248,9 @@ class PlantReceiver:
             newest = found
         if newest is None:
             return None
-        if t_ns - newest["t_ns"] >= self.step_ns:
-            # Met where the device solves: a fix that waits for its epoch would be older than its latency says.
-            next_ns = t_ns + self.period_ns - self.step_ns + 1
-            self.world.plant.state[0][self.name]["next_ns"] = next_ns
+        # A fix that waits for its epoch would be older than its latency says.
+        schedule = self.world.plant.state[0][self.name]
+        self.world.meet(schedule, "next_ns", newest["t_ns"], t_ns, self.period_ns, self.step_ns)
         if self.frozen and self._last is not None:
             return replace(self._last, t_ns=newest["t_ns"])
         lat, lon, height = place_of(newest["pos_N"] + (self.shift_m, 0.0, 0.0))

@@ -261,14 +261,17 @@ class Moteus(MotorDriver):
 
     def _learn_line(self) -> None:
         """How soon replies come: stops, one at a time and each at another moment of the line's frames."""
-        clock, rows = self.transport.clock, self.counters
         for turn in range(_STOPS):
             self._listen(_QUIET_NS + _APART_NS * turn, lambda: False)  # what was asked before has been answered
-            wanted, asked = rows.rows + self.n_axes, clock()
-            self._write(self._all(AxisMode.OFF), urgent=True)
-            self._listen(_ANSWERED_NS, lambda wanted=wanted: rows.rows >= wanted)  # type: ignore[misc]
-            if rows.rows >= wanted:
-                self._questions.learn(self.transport.arrival_ns - asked)
+            self._learn_stop()
+
+    def _learn_stop(self) -> None:
+        counters, asked = self.counters, self.transport.clock()
+        before = counters.rows
+        self._write(self._all(AxisMode.OFF), urgent=True)
+        self._listen(_ANSWERED_NS, lambda: counters.rows > before)  # the first motor's: the others' come no sooner
+        if counters.rows > before:
+            self._questions.learn(self.transport.arrival_ns - asked)
 
     def _asked(self, axis: int) -> int:
         """When the readings were taken that an axis now tells."""

@@ -21,7 +21,6 @@ from firmware_bridge.interface import AxisMode, BridgeFault, Capabilities, Ident
 
 _OUT, _IN = 11 + 5 + 2, 13 + 68 + 3  # bytes an axis and cycle: target, question, a share of the checks; their answers
 _USB_LINES = 250.0  # lines a second a Commander reads without disturbing the motor loop much (two an axis and cycle)
-_SPOILT_NS = 6_000_000  # after which what was damaged was the answer: it takes 5 ms at 115200 baud
 _REPLY_NS = 15_000_000  # an answer doesn't say to which question: until then no other is asked
 _REPEAT_NS = 25_000_000
 _CHECK_EVERY = 4  # cycles between questions whether the motor is still enabled
@@ -70,7 +69,6 @@ class Simplefoc(LineMotor):
         self._was_enabled = [False] * n
         self._cycle = 0
         self._asked_axis_ns = [0] * n
-        self._garbage = [0] * n  # bytes of the line, when the axis was asked
         uart = o["link"] == "uart"
         self._delay_ns = int(1e9 * line_time_s((_OUT - 2) * n, self.transport.baud)) if uart else 500_000
 
@@ -194,9 +192,8 @@ class Simplefoc(LineMotor):
                     self.counters.bad_values += 1
                     m = 0
             self._switch(axis, m, text or b"", now, out)
-            spoilt = self.counters.garbage_bytes != self._garbage[axis]  # perhaps the answer
-            if not codec.asked[axis] or now - self._asked_axis_ns[axis] > (_SPOILT_NS if spoilt else _REPLY_NS):
-                self._asked_axis_ns[axis], self._garbage[axis] = now, self.counters.garbage_bytes
+            if not codec.asked[axis] or now - self._asked_axis_ns[axis] > _REPLY_NS:
+                self._asked_axis_ns[axis] = now
                 out.append(codec.ask(axis))
             if self._cycle % _CHECK_EVERY == 0:
                 out.append(codec.say(axis, b"E"))

@@ -28,8 +28,8 @@ ENDED = 0.35  # of the mean square at the trial's begin
 IMMUNE_S = 5.0  # after a trial that ended nothing
 OUT_S, LONGEST_S = 20.0, 320.0
 FALL_S, RISE_S = 0.1, 0.5
-# Share of the motors' torque, RMS, times |det J| that counts from LOUDEST_AT: a speed wing's is 0.13 at most, and what
-# grows passes 0.4 on its way to 4.
+# Share of the motors' torque, RMS, times |det J| that counts from LOUDEST_AT: a speed wing's is 0.19 at most (0.56 of
+# 3 N m), and what grows passes 0.4 on its way to 4.
 LOUD, LOUD_HZ, LOUD_S, LOUDEST_AT = 0.25, 25.0, 0.015, 0.25
 BRIEF_S, BRIEF_LONGEST_S, BRIEF_FORGET = 0.5, 16.0, 0.1  # out, twice as long each time, less with every second
 

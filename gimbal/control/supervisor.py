@@ -13,7 +13,6 @@ from gimbal.control.rate_output import CAMERA_RATE, JOINT_ANGLE, OUTPUT_PARAMS, 
 from gimbal.control.watch import (
     WATCH_PARAMS,
     WATCH_STATE,
-    too_fast,
     watch_base,
     watch_excuse,
     watch_follow,
@@ -117,9 +116,7 @@ def _judge(p, s, sense, meas, nav):
             return Code.MOTOR_FAULT.value
         if sense["motor_temp_degC"][a] > p["hot_degC"]:
             return Code.MOTOR_OVERHEAT.value
-        found, most = nav["joint_rate_est"][a], p["overspeed"][a]
-        told = meas["joint_rate_meas"][a] if p["output"]["kind"] == TORQUE else found
-        if too_fast(s["watch"], a, found, told, most):
+        if abs(nav["joint_rate_est"][a]) > p["overspeed"][a]:
             return Code.OVERSPEED.value
     if not nav["valid"]:
         return Code.ESTIMATOR_FAILED.value

@@ -15,7 +15,6 @@ from gimbal.kernels.build import kernel
 SHOWN_NS = 1_000_000_000  # an overrun of the loop is shown this long
 CUT_TICKS = 2  # a supply below the stop voltage for this long is a cut, not one odd reading
 LEAK = 5  # one part of so many: a loop that loses more of its time than that shakes the structure
-OVER_TICKS, TOLD_SHARE, OVER_FAR = 3, 0.9, 2.0
 EXCUSED = 5  # times the ticks of motion against the push, where push and motion are known not to agree
 RAMPING = 3.0
 LEAST_TORQUE = 0.3  # share of the torque left when the supply sags
@@ -76,7 +75,6 @@ WATCH_STATE = np.dtype(
         ("sagging", "u1"),
         ("follow", "i4"),
         ("against", "i4"),
-        ("over", "i4", 3),  # ticks in a row in which a joint seemed too fast
         ("indulged", "u1"),  # push and motion were not compared as strictly in the tick before
         ("unread_s", "f8", 3),  # since each joint's newest reading came
         ("turned", "i4"),
@@ -227,7 +225,6 @@ def watch_rest(w, omega_C):
         w["push"][i] = 0.0
         w["sent"][i] = 0.0
         w["unread_s"][i] = 0.0
-        w["over"][i] = 0
 
 
 @kernel
@@ -269,16 +266,6 @@ def watch_turning(p, w, asked, turning, excused):
 
 
 @kernel
-def too_fast(w, a, found, told, most):
-    """Whether joint a of a torque rig turns faster than ``most`` (rad/s): by its angles, and by the rate its controller
-    tells, for some ticks in a row or far beyond. Readings that pile up behind a stall are dated apart by what isn't
-    known: one jump."""
-    over = abs(found) > most
-    w["over"][a] = w["over"][a] + 1 if over else 0
-    return over and (abs(told) > TOLD_SHARE * most or abs(found) > OVER_FAR * most or w["over"][a] >= OVER_TICKS)
-
-
-@kernel
 def watch_silence(w, meas):
     """For how long, s, the motor unread for longest is. Readings that are old but keep coming are no silence."""
     for i in range(3):
@@ -310,7 +297,7 @@ def watch_motion(p, w, omega_C, control, push_C, excused):
         slip += control["rate_err_C"][i] * w["push"][i]
     against = push2 > p["against_accel"] * p["against_accel"] and along < -p["against_share"] * push2
     against = against and slip > p["against_rate"] * math.sqrt(push2)
-    if w["indulged"] and not excused:  # what was counted meanwhile tells half: the rest must be seen again
+    if w["indulged"] and not excused:  # at most half the limit of it counts on: the rest must be seen
         w["against"] = min(w["against"], p["against_ticks"] // 2)
     w["indulged"] = 1 if excused else 0
     w["against"] = w["against"] + 1 if against else max(w["against"] - 1, 0)

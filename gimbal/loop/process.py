@@ -157,9 +157,8 @@ def _loop(  # one function on purpose: it is the hot path, read top to bottom
         sense_t[0], sense_sent[0] = deadline, took
         rig.read(sense)
         if replies is not None and replies.waver:
-            in_step = in_step and not replies.has_moved  # commands that go out evenly are worth more than fresh samples
             clock.creep()  # type: ignore[attr-defined]
-        elif in_step:
+        elif in_step and not (replies is not None and replies.has_moved):  # even commands are worth more than freshness
             clock.follow(imu_n[0] > in_time)  # type: ignore[attr-defined]
         inbox.read_into(inbox_record)
         read = now_ns()

@@ -13,7 +13,7 @@ _SHARE = 1.0 / 200.0  # of a tick in what is lately
 _WAVERS = 0.02  # share of the ticks that begin to miss
 _MOST = 2400  # ticks of moving without rest, 1.2 periods at 500 ppm: then it is no border, the line wavers by itself
 _REST = 0.1  # of them forgotten with each tick at rest: slower than a lock to the IMU leads back
-_MUCH = 1000  # and from so many on the phase is the motors' for good
+_MUCH = 1000  # where so many ended it, the phase is the motors' for good
 
 
 def in_step(imu_hz: float, loop_hz: float) -> bool:
@@ -29,7 +29,8 @@ class Replies:
         self._missed = False
         self._begun = 0.0
         self._moved = 0.0  # ticks
-        self.has_moved = False
+        self._by_itself = False  # it wavered wherever it was met
+        self.has_moved = False  # away from a border, and a lock to something else would lead back
 
     def tick(self, valid: Sequence[int], axes: Sequence[int]) -> None:
         """``valid``: whether each axis index has a new reading this tick; ``axes``: those on a line in frames."""
@@ -37,13 +38,17 @@ class Replies:
         for axis in axes:
             if not valid[axis]:
                 missed = True
+        wavered = self._begun > _WAVERS
         self._begun += _SHARE * ((missed and not self._missed) - self._begun)
         self._missed = missed
-        if self._begun <= _WAVERS:
-            self._moved = max(self._moved - _REST, 0.0)
-        elif self._moved < _MOST:
-            self._moved += 1
-            self.has_moved = self.has_moved or self._moved > _MUCH
+        if self._begun > _WAVERS:
+            self._moved = min(self._moved + 1, _MOST)
+            self._by_itself = self._by_itself or self._moved >= _MOST
+            return
+        if wavered and self._moved > _MUCH and not self._by_itself:
+            self.has_moved = True
+        self._moved = max(self._moved - _REST, 0.0)
+        self._by_itself = self._by_itself and self._moved > 0.0
 
     @property
     def waver(self) -> bool:

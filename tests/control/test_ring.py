@@ -7,15 +7,19 @@ import pytest
 
 from gimbal.control.limits import LIMITS_PARAMS
 from gimbal.control.ring import (
+    BRIEF,
     BRIEF_LONGEST_S,
     BRIEF_S,
+    IMMUNE,
     IMMUNE_S,
     LEVEL_S,
     LONGEST_S,
     OUT,
     OUT_S,
     RING_STATE,
+    TRIAL,
     TRIAL_S,
+    TRUSTING,
     listen,
     ring_reset,
 )
@@ -117,6 +121,22 @@ def test_each_time_it_is_out_for_longer_and_what_was_long_ago_is_forgotten():
     lengths = edges[1::2] - edges[0 : len(edges) - 1 : 2]
     assert lengths[0] == pytest.approx(BRIEF_S, abs=0.01) and lengths[1] > 1.8 * BRIEF_S
     assert lengths.max() <= BRIEF_LONGEST_S + 0.01 and not out[-1]
+
+
+def test_what_shakes_by_itself_while_that_was_out_begins_no_trial():
+    """5 s long: the trial would find the shake ended by what is back."""
+    s, shaking = np.zeros(1, RING_STATE)[0], []
+    ring_reset(s)
+    for i in range(10_000):
+        t = i * DT
+        fed = 2.0 * np.sin(100.0 * np.pi * t) if 2.2 < t < 2.25 else 0.0
+        camera = 0.2 * np.sin(54.0 * np.pi * t) if 2.2 < t else 0.0
+        listen(s, np.array([0.0, camera, 0.0]), np.array([0.0, 0.0, fed]), MOST, True, 1.0, DT)
+        shaking.append(int(s["phase"]))
+    phases = [p for k, p in enumerate(shaking) if k == 0 or p != shaking[k - 1]]
+    assert phases[:5] == [TRUSTING, BRIEF, IMMUNE, TRUSTING, TRIAL]
+    assert shaking.count(BRIEF) * DT == pytest.approx(BRIEF_S, abs=0.01)
+    assert shaking.index(TRIAL) - shaking.index(IMMUNE) == pytest.approx(IMMUNE_S / DT, abs=3)
 
 
 @pytest.mark.parametrize(("size", "hz", "margin"), [(0.75, 35.0, 1.0), (1.5, 30.0, 0.4), (3.0, 3.0, 1.0)])

@@ -69,7 +69,7 @@ def spoil_hot(b):
 
 
 def spoil_overspeed(b):
-    b.nav["joint_rate_est"][2] = b.meas["joint_rate_meas"][2] = 20.0
+    b.nav["joint_rate_est"][2] = 20.0
 
 
 def spoil_estimator(b):

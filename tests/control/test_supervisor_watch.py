@@ -82,21 +82,11 @@ def test_each_joint_is_judged_by_its_own_limit(bench):
     rig = rig.model_copy(update={"joints": rig.joints.model_copy(update={"pitch": pitch, "yaw": yaw})})
     bench.p = pack_params(rig)[0]["supervisor"]
     bench.armed()
-    bench.nav["joint_rate_est"] = bench.meas["joint_rate_meas"] = np.radians([-760.0, 215.0, 890.0])
+    bench.nav["joint_rate_est"] = np.radians([-760.0, 215.0, 890.0])
     assert bench.tick() == Arm.ARMED
-    bench.nav["joint_rate_est"][1] = bench.meas["joint_rate_meas"][1] = np.radians(-225.0)
+    bench.nav["joint_rate_est"][1] = np.radians(-225.0)
     assert bench.tick() == Arm.SAFE and bench.health["fault"] == Code.OVERSPEED
     assert (bench.p["overspeed"] <= np.radians(rig.safety.runaway_rate_deg_s)).all()
-
-
-@pytest.mark.parametrize(("ticks", "rate", "arm"), [(2, 20.0, Arm.ARMED), (3, 20.0, Arm.SAFE), (1, 40.0, Arm.SAFE)])
-def test_angles_that_jump_once_are_no_turning(bench, ticks, rate, arm):
-    """The controller itself tells a rate of 0."""
-    bench.armed()
-    bench.nav["joint_rate_est"][1] = rate
-    bench.tick(ticks)
-    bench.nav["joint_rate_est"][1] = 0.0
-    assert bench.tick(5) == arm
 
 
 def push(b, accel, rate_err=0.5, ticks=40):

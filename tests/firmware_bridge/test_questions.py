@@ -63,6 +63,8 @@ def test_a_line_that_was_silent_begins_anew():
     q.ask(500 * MS)
     assert q.answer(501 * MS) == 500 * MS
     assert q.answer(502 * MS) == 500 * MS  # nobody asked: the last one's again
+    q.ask(700 * MS)
+    assert q.answer(700 * MS + 400_000) == 700 * MS  # sooner than any before, but the one before was answered long ago
 
 
 def test_without_a_question_it_is_the_arrival_and_unlearned_the_newest():

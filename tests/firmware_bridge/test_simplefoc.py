@@ -94,6 +94,17 @@ def test_one_damaged_reply_is_no_restart_of_a_simplefoc_and_two_in_a_row_are(dam
     assert codec.settings_lost  # until it is configured
 
 
+def test_each_axis_of_a_simplefoc_line_has_the_time_of_its_own_question():
+    letters, feedback = ["M", "N", "O"], np.zeros(3, AXIS_FEEDBACK)
+    codec = simplefoc_codec.SimplefocCodec(letters, 0.2, None, simplefoc_codec.Gates(), Counters())
+    for k in range(3):
+        for axis in range(3):
+            codec.ask(axis)
+        said = b"".join(b"%sMG0.05;0.1;0;0.05;0;0.0;-3.21\r\n" % x.encode() for x in letters)
+        codec.feed(said, feedback, [k * 5_000_000 + axis * 700_000 for axis in range(3)])
+    assert feedback["valid"].all() and feedback["t_ns"].tolist() == [10_000_000, 10_700_000, 11_400_000]
+
+
 def test_a_dropped_head_does_not_disarm_a_simplefoc_in_flight():
     bench = opened("simplefoc")
     bench.driver.arm()

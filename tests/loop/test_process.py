@@ -247,5 +247,44 @@ def test_the_phase_follows_samples_that_come_after_the_last_look(board: Board, i
     assert told == ([False, True] * 10 if in_step else [])
 
 
+class Wavering:
+    """Replies that come unevenly in the ticks ``while_in``; after them the phase is theirs."""
+
+    def __init__(self, tape: Tape, while_in: range) -> None:
+        self.tape, self.while_in = tape, while_in
+
+    @property
+    def waver(self) -> bool:
+        return len(self.tape.rows) in self.while_in
+
+    @property
+    def has_moved(self) -> bool:
+        return len(self.tape.rows) >= self.while_in.stop
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_the_loop_moves_off_while_replies_waver_and_stays_where_that_ended(board: Board, moves: bool) -> None:
+    done: list[str] = []
+
+    class Uneven(Tape):
+        imu_in_step = True
+
+        def prefetch(self, sense: np.ndarray) -> int:
+            return 0
+
+    class Moving(MonotonicClock):
+        def follow(self, late: bool) -> None:
+            done.append("follow")
+
+        def creep(self) -> None:
+            super().creep()
+            done.append("creep")
+
+    tape = Uneven()
+    tape.replies = Wavering(tape, range(5, 12) if moves else range(30, 31))  # type: ignore[attr-defined]
+    run(tape, board, 20, Moving(10 * MS, spin_ns=3 * MS))
+    assert done == (["follow"] * 5 + ["creep"] * 7 if moves else ["follow"] * 20)
+
+
 def test_records_fit_the_shared_page() -> None:
     assert SENSE.itemsize % 8 == 0 and TICK.itemsize % 8 == 0

@@ -152,6 +152,14 @@ def test_phase_lock_keeps_samples_young_and_in_time(device_ppm: float, begin: fl
     assert abs(np.diff(deadlines) - period).max() <= 500e-6 * period  # no jerk in the period
 
 
+def test_deadlines_creep_by_500_ppm() -> None:
+    clock = MonotonicClock(MS)
+    clock.start()
+    before = clock.deadline_ns
+    clock.creep()
+    assert clock.deadline_ns - before == 500
+
+
 @pytest.mark.parametrize(("period", "spin"), [(0, 0), (-1, 0), (1000, 1000), (1000, -1)])
 def test_impossible_periods_are_refused(period: int, spin: int) -> None:
     with pytest.raises(ValueError, match="period_ns"):

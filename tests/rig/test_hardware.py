@@ -16,6 +16,7 @@ from gimbal.config.load import load_rig
 from gimbal.config.schema import Device, Rig
 from gimbal.emulated_world import ORIGIN, place_of
 from gimbal.errors import UsageError
+from gimbal.frames import AXES
 from gimbal.records import COMMAND, SENSE, JointMode
 from gimbal.rig.acceptance import device_defaults
 from gimbal.rig.hardware import HardwareRig
@@ -55,6 +56,7 @@ class Bench:
             "motors": self.axes,
             "gnss": Places((0.0, 0.0, 0.0)),
             "beacon": Places((30.0, -20.0, 12.0)),
+            **{f"{name}_motor": [axis] for name, axis in zip(AXES, self.axes)},
         }
         for name, device in config.devices.items():
             options = device_defaults(config, name if name in ("gnss", "beacon") else "motor") | dict(device.options)
@@ -64,7 +66,7 @@ class Bench:
         self._thread = threading.Thread(target=self.host.run, args=(self._over.is_set, 0.001), daemon=True)
         self._thread.start()
         self.rig = HardwareRig(config, {name: str(folder / name) for name in config.devices})
-        self.rig.open({"dt_s": 0.001})
+        self.rig.open({"dt_s": 1.0 / config.loop_rate_hz})
         self.sense, self.command = np.zeros(1, SENSE), np.zeros(1, COMMAND)
 
     def until(self, what: str, true, seconds: float = 10.0) -> np.ndarray:
@@ -104,6 +106,47 @@ def test_every_device_reaches_its_fields(bench):
     sense = bench.until("motors", lambda s: s["joint_valid"].all())
     assert sense["bus_V"][0] == pytest.approx(24.0, abs=0.2)
     assert sense["link_lost"][0] == 0
+
+
+def test_replies_are_told_tick_by_tick_where_the_motors_line_has_frames(bench):
+    told = []
+    bench.rig.replies.tick = lambda valid, axes: told.append(([int(v) for v in valid], list(axes)))
+    seen = []
+    for _ in range(50):
+        bench.until("a tick", lambda s: seen.append([int(v) for v in s["joint_valid"]]) or True)
+        time.sleep(0.001)
+    assert told == [(valid, [0, 1, 2]) for valid in seen] and [1, 1, 1] in seen
+
+
+def test_motors_are_told_when_their_line_was_looked_at_before(bench):
+    line = next(x for x in bench.rig.lines if x.kind == "motor")
+    poll, told, looks = line.driver.poll, [], []
+
+    def polled(rows):
+        told.append((line.driver.looked_ns, len(looks)))
+        return poll(rows)
+
+    line.driver.poll, clock = polled, bench.rig.clock
+    bench.rig.clock = lambda: looks.append(clock()) or looks[-1]  # read asks once, first of all
+    for _ in range(30):
+        bench.until("a tick", lambda s: True)
+        time.sleep(0.001)
+    assert len(told) > 5 and all(looked == looks[n - 2] for looked, n in told if n > 1)
+
+
+@pytest.mark.parametrize(("link", "driven"), [("uart", []), ("usb", [0, 1, 2])])
+def test_only_lines_in_frames_count_for_the_phase(link, driven, tmp_path):
+    config = load_rig("simplefoc").config
+    devices = {
+        name: device.model_copy(update={"options": device.options | {"link": link}})
+        for name, device in config.devices.items()
+        if device.driver == "simplefoc"
+    }
+    bench = Bench(config.model_copy(update={"devices": config.devices | devices}), tmp_path)
+    try:
+        assert bench.rig._driven == driven
+    finally:
+        bench.close()
 
 
 def test_signs_and_zeros_are_the_rig_files(bench):

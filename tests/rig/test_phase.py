@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gimbal.clock import MonotonicClock
 from gimbal.rig.phase import Replies, in_step
 
 
@@ -47,12 +46,23 @@ def test_after_a_rest_it_moves_again():
     assert all(out[k : k + 900].mean() > 0.9 for k in (20_100, 40_100))
 
 
-def test_deadlines_creep_by_500_ppm():
-    clock = MonotonicClock(1_000_000)
-    clock.start()
-    before = clock.deadline_ns
-    clock.creep()
-    assert clock.deadline_ns - before == 500
+def test_a_lock_to_the_imu_gives_way_only_where_moving_ended_it():
+    """Met at its border, away from it, led back, away again: it ends. A line that wavers everywhere."""
+    rng = np.random.default_rng(1)
+    border, everywhere = Replies(), Replies()
+    for k in range(12_000):
+        border.tick([int(k % 3000 > 1200 or rng.random() > 0.25)], [0])
+        everywhere.tick([int(rng.random() > 0.25)], [0])
+    assert border.has_moved and not everywhere.has_moved
+    for _ in range(400):
+        everywhere.tick([1], [0])  # for a moment it is even
+    for _ in range(2000):
+        everywhere.tick([int(rng.random() > 0.25)], [0])
+    assert not everywhere.has_moved
+    passing = Replies()
+    for k in range(3000):
+        passing.tick([int(k > 300 or rng.random() > 0.25)], [0])
+    assert not passing.has_moved
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from collections import deque
 _DEPTH = 32
 _SHARE = 0.95  # of the soonest that was seen: the sooner ones were perhaps not
 _FRAMED_NS = 300_000  # a line that once took so much longer than the soonest holds bytes back by turns, as frames do:
-_FORGOTTEN_NS = 60_000_000  # nobody answers so late; the driver has long said that the line is silent
+_FORGOTTEN_NS = 60_000_000  # no older one in place of the newest: motors are silent by then, and safe
 _BEFORE = 0.25  # of the time since the look before, by which bytes came before they were seen, as is likely
 
 

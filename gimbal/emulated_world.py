@@ -73,8 +73,8 @@ class World:
         self._run_to(t_ns)
 
     def meet(self, schedule: Any, key: str, at_ns: int, t_ns: int, period_ns: int, step_ns: int = 0) -> None:
-        """Have the plant's next measurement at the device's next one, where that of ``at_ns`` is more than the plant's
-        step older than ``t_ns``, when the device measured."""
+        """Have the plant's next measurement at the device's next one, where that of ``at_ns`` is a step of the plant or
+        more older than ``t_ns``, when the device measured."""
         step_ns = step_ns or self.h_ns
         if t_ns - at_ns >= step_ns:
             schedule[key] = t_ns + period_ns - step_ns + 1

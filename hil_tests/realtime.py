@@ -33,7 +33,7 @@ from hil_tests.table import flights, steps
 
 BEFORE_S, HEALED_S = 0.15, 0.4
 SETTLED_S = 3.0  # a flight that takes longer to where its cases start begins there, on a daemon of its own
-LATER_S = 18.0  # of the plant's time than the twin's, in a calm after its spirals: so long a start takes under load
+LATER_S = 15.0  # of the plant's time than the twin's, between two spirals: so long a start takes under load
 LEVEL, LEVEL_S = 8.0 * DEG, 20.0  # a board lags behind the mount's swing
 SOUND_S = 30.0  # for the filter to find itself after the case before
 TRIES = 3

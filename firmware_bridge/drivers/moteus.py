@@ -39,7 +39,7 @@ from firmware_bridge.questions import Questions
 _NOT_READY = int(BridgeFault.NOT_READY)
 _SETTLED_NS = 20_000_000
 _WATCHDOG = 0x27  # register
-_STOPS, _QUIET_NS, _APART_NS, _ANSWERED_NS = 10, 5_000_000, 130_000, 20_000_000  # by which the line is learned
+_STOPS, _QUIET_NS, _APART_NS, _ANSWERED_NS = 10, 5_000_000, 130_000, 50_000_000  # by which the line is learned
 _MAP_VERSION = 5  # register map this was written for
 _LINE_OUT, _LINE_IN = 86, 8 + 64 + 11 + 9  # bytes an axis and cycle: command; reply and its OK
 # 32 data bytes on CAN-FD, 29-bit id: 49 bits of head and tail at 1 Mbit/s, 256 data + 54 bits of length, CRC and
@@ -261,17 +261,21 @@ class Moteus(MotorDriver):
 
     def _learn_line(self) -> None:
         """How soon replies come: stops, one at a time and each at another moment of the line's frames."""
+        quiet_ns = _ANSWERED_NS  # by then what was asked before has been answered
         for turn in range(_STOPS):
-            self._listen(_QUIET_NS + _APART_NS * turn, lambda: False)  # what was asked before has been answered
-            self._learn_stop()
+            self._listen(quiet_ns + _APART_NS * turn, lambda: False)
+            quiet_ns = _QUIET_NS if self._learn_stop() else _ANSWERED_NS
 
-    def _learn_stop(self) -> None:
+    def _learn_stop(self) -> bool:
+        """Whether all motors answered one."""
         counters, asked = self.counters, self.transport.clock()
         before = counters.rows
         self._write(self._all(AxisMode.OFF), urgent=True)
         self._listen(_ANSWERED_NS, lambda: counters.rows > before)  # the first motor's: the others' come no sooner
         if counters.rows > before:
             self._questions.learn(self.transport.arrival_ns - asked)
+            self._listen(_ANSWERED_NS, lambda: counters.rows >= before + self.n_axes)
+        return counters.rows >= before + self.n_axes
 
     def _asked(self, axis: int) -> int:
         """When the readings were taken that an axis now tells."""

@@ -158,7 +158,9 @@ def _loop(  # one function on purpose: it is the hot path, read top to bottom
         rig.read(sense)
         if replies is not None and replies.waver:
             clock.creep()  # type: ignore[attr-defined]
-        elif in_step and not (replies is not None and replies.has_moved):  # even commands are worth more than freshness
+        elif in_step and not (
+            replies is not None and replies.owns_phase
+        ):  # even commands are worth more than freshness
             clock.follow(imu_n[0] > in_time)  # type: ignore[attr-defined]
         inbox.read_into(inbox_record)
         read = now_ns()

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 _SHARE = 1.0 / 200.0  # of a tick in what is lately
 _WAVERS = 0.02  # share of the ticks that begin to miss
 _MOST = 2400  # ticks of moving without rest, 1.2 periods at 500 ppm: then it is no border, the line wavers by itself
-_REST = 0.1  # of them forgotten with each tick at rest: slower than a lock to the IMU leads back
-_MUCH = 1000  # where so many ended it, the phase is the motors' for good
+_REST = 0.1  # of them forgotten with each tick at rest: slower than a lock to the IMU leads back; then it tries again
+_EVEN = 0.002  # share that begin to miss on a line that doesn't waver
+_MUCH = 1000  # where so many ended it, the phase is the motors'
 
 
 def in_step(imu_hz: float, loop_hz: float) -> bool:
@@ -30,7 +31,7 @@ class Replies:
         self._begun = 0.0
         self._moved = 0.0  # ticks
         self._by_itself = False  # it wavered wherever it was met
-        self.has_moved = False  # away from a border, and a lock to something else would lead back
+        self.owns_phase = False  # moving away from a border helped; a lock to something else would lead back there
 
     def tick(self, valid: Sequence[int], axes: Sequence[int]) -> None:
         """``valid``: whether each axis index has a new reading this tick; ``axes``: those on a line in frames."""
@@ -38,18 +39,17 @@ class Replies:
         for axis in axes:
             if not valid[axis]:
                 missed = True
-        wavered = self._begun > _WAVERS
         self._begun += _SHARE * ((missed and not self._missed) - self._begun)
         self._missed = missed
-        if self._begun > _WAVERS:
-            self._moved = min(self._moved + 1, _MOST)
-            self._by_itself = self._by_itself or self._moved >= _MOST
-            return
-        if wavered and self._moved > _MUCH and not self._by_itself:
-            self.has_moved = True
-        self._moved = max(self._moved - _REST, 0.0)
-        self._by_itself = self._by_itself and self._moved > 0.0
+        if self._by_itself or self._begun <= _WAVERS:
+            self._moved = max(self._moved - _REST, 0.0)
+            self._by_itself = self._by_itself and self._moved > 0.0
+        else:
+            self._moved += 1
+            self._by_itself = self._moved >= _MOST
+        if self._begun < _EVEN and self._moved > _MUCH and not self._by_itself:
+            self.owns_phase = True
 
     @property
     def waver(self) -> bool:
-        return self._begun > _WAVERS and self._moved < _MOST
+        return self._begun > _WAVERS and not self._by_itself

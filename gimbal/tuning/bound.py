@@ -19,7 +19,7 @@ from scipy.signal import butter, sosfreqz
 
 from gimbal.tuning.margins import LEAST_GAIN_DB, LEAST_PHASE_DEG, MOST_MS, of_loop
 from gimbal.tuning.model import Axis, response, sampled_plant
-from gimbal.tuning.spectrum import Spectrum
+from gimbal.tuning.spectrum import Process, Spectrum
 
 Array = np.ndarray
 METRIC_HZ, METRIC_ORDER = 0.5, 4  # the metric's high-pass, forward and backward
@@ -94,7 +94,7 @@ def frequencies(problem: Problem) -> Array:
     top = 0.4999 * axis.rate_hz
     parts = [np.geomspace(1e-3, top, 700), np.geomspace(0.2, min(150.0, top), 300)]
     for p in problem.disturbance.processes:
-        if 0.0 < p.damping < 0.1:
+        if isinstance(p, Process) and p.tone:
             near = p.hz * p.damping * np.concatenate([np.geomspace(0.02, 60.0, 40), -np.geomspace(0.02, 60.0, 40)])
             parts.append(p.hz + near)
     if axis.motor_inertia > 0.0:

@@ -1,17 +1,18 @@
 """Disturbance spectra: power spectral density over stationary windows, and a stable rational spectrum fitted to it.
 
-The rational spectrum is a sum of independent processes, each white noise through a first-order low-pass or a damped
-resonator, so it is stable and positive by construction. Their powers maximise Whittle's likelihood (P. Whittle, Ark.
-Mat. 2(23), 1953) by the multiplicative updates of C. Févotte, N. Bertin, J.-L. Durrieu, Neural Computation 21(3), 2009.
+The rational spectrum is a sum of independent processes, each white noise through a low-pass of order 1, 4 or 8 or a
+damped resonator, so it is stable and positive by construction. Their powers maximise Whittle's likelihood (P. Whittle,
+Ark. Mat. 2(23), 1953), by L-BFGS over their logarithms.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import expm, solve_discrete_lyapunov
+from scipy.linalg import block_diag, expm, solve_discrete_lyapunov
+from scipy.optimize import minimize
 from scipy.signal import welch
 
 Array = np.ndarray
@@ -20,7 +21,9 @@ TONE_HZ = 0.08  # half width of a tone
 TONE_RATIO = 8.0  # a tone stands this much above its surroundings
 SPACING = 1.35  # ratio of neighbouring broad resonators
 LEAST_SHARE = 0.03  # a process that nowhere makes this part of the whole is left out
-MOST_PROCESSES = 12
+MOST_BROAD, MOST_TONES = 10, 6
+STEEP = ((4, 60.0), (8, 20.0))  # orders of low-passes, and their highest, Hz
+FAR = 40.0  # e-folds a power may move from its first guess
 WINDOW_S = 4.0
 
 
@@ -35,6 +38,10 @@ class Process:
     damping: float
     rms: float
     low: bool = False
+
+    @property
+    def tone(self) -> bool:
+        return 0.0 < self.damping < 0.1
 
     def density(self, f: Array) -> Array:
         """One-sided power spectral density (unit²/Hz)."""
@@ -61,10 +68,48 @@ class Process:
 
 
 @dataclass(frozen=True)
+class Steep:
+    """White noise through a Butterworth low-pass of even order, ``rms`` of its output: gusts that end within an
+    octave."""
+
+    hz: float
+    order: int
+    rms: float
+    tone = False
+
+    @property
+    def level(self) -> float:
+        """One-sided power spectral density at 0 Hz (unit²/Hz)."""
+        x = math.pi / (2.0 * self.order)
+        return self.rms**2 / (x / math.sin(x) * self.hz)  # the integral of 1 / (1 + f^(2 order))
+
+    def density(self, f: Array) -> Array:
+        """One-sided power spectral density (unit²/Hz)."""
+        return self.level / (1.0 + (f / self.hz) ** (2 * self.order))
+
+    def sampled(self, T: float) -> tuple[Array, Array, Array]:
+        """A, Q (covariance of the step's noise), C of the process sampled every T seconds (C. F. Van Loan, IEEE TAC
+        23(3), 1978)."""
+        w, n = 2.0 * math.pi * self.hz, self.order
+        damping = [math.cos((2 * k + 1) * math.pi / (2 * n)) for k in range(n // 2)]
+        A = block_diag(*(np.array([[0.0, w], [-w, -2.0 * d * w]]) for d in damping))
+        for k in range(2, n, 2):
+            A[k + 1, k - 2] = w  # each half is driven by the one before
+        W = np.zeros((n, n))
+        W[1, 1] = 0.5 * w * w * self.level
+        M = expm(np.block([[-A, W], [np.zeros((n, n)), A.T]]) * T)
+        F = M[n:, n:].T
+        Q = F @ M[:n, n:]
+        C = np.zeros((1, n))
+        C[0, n - 2] = 1.0
+        return F, 0.5 * (Q + Q.T), C
+
+
+@dataclass(frozen=True)
 class Spectrum:
     """Sum of independent processes."""
 
-    processes: tuple[Process, ...]
+    processes: tuple[Process | Steep, ...]
 
     def density(self, f: Array) -> Array:
         """One-sided power spectral density (unit²/Hz)."""
@@ -109,38 +154,57 @@ def _tones(f: Array, p: Array) -> list[float]:
     return out
 
 
-def _powers(shapes: Array, p: Array, weight: Array, steps: int) -> Array:
-    """Powers (k,) of shapes (k, n) by multiplicative updates towards the density p."""
-    power = np.full(len(shapes), float(np.mean(p / shapes.sum(0))))
-    for _ in range(steps):
-        model = power @ shapes
-        power = power * np.sqrt((shapes @ (weight * p / model**2)) / (shapes @ (weight / model)))
-    return power
+def _powers(shapes: Array, p: Array, weight: Array, first: Array) -> Array:
+    """Powers (k,) of shapes (k, n), from a first guess, by which the density p is most likely."""
+
+    def unlikely(x: Array) -> tuple[float, Array]:
+        made = np.exp(x)[:, None] * shapes
+        model = made.sum(0)
+        return float(np.sum(weight * (p / model + np.log(model)))), made @ (weight * (1.0 - p / model) / model)
+
+    x = np.log(first)
+    best = minimize(unlikely, x, jac=True, method="L-BFGS-B", bounds=[(a - FAR, a + FAR) for a in x])
+    return np.asarray(np.exp(best.x))
+
+
+def _candidates(f: Array, p: Array, top_hz: float) -> list[Process | Steep]:
+    grid = [0.3 * SPACING**k for k in range(1, round(math.log(top_hz / 0.3) / math.log(SPACING)) + 1)]
+    out: list[Process | Steep] = [Process(0.3, 0.0, 1.0), Process(4.0, 0.0, 1.0), Process(30.0, 0.0, 1.0)]
+    out += [Process(x, BROAD_DAMPING, 1.0) for x in grid]
+    lowest = max(1.0, 2.0 * f[0])  # what lies below f isn't known, and steep ones would say much of it
+    fine = [lowest * SPACING ** (0.5 * k) for k in range(60)]
+    out += [Steep(x, order, 1.0) for order, most in STEEP for x in fine if x <= most]
+    return out + [Process(x, TONE_HZ / x, 1.0) for x in _tones(f, p)]
 
 
 def fit(f: Array, p: Array, top_hz: float) -> Spectrum:
     """A stable rational spectrum of a one-sided density p at f (Hz), best per octave, up to top_hz.
 
     Raises:
-        ValueError: nothing to fit.
+        ValueError: nothing to fit, or nothing found.
     """
     use = (f > 0.0) & (f <= top_hz) & np.isfinite(p) & (p > 0.0)
     f, p = f[use], p[use]
     if len(f) < 8:
         raise ValueError("a spectrum is fitted to 8 points or more, all positive and finite")
-    count = round(math.log(top_hz / 0.3) / math.log(SPACING))
-    candidates = [Process(0.3, 0.0, 1.0), Process(4.0, 0.0, 1.0), Process(30.0, 0.0, 1.0)]
-    candidates += [Process(0.3 * SPACING**k, BROAD_DAMPING, 1.0) for k in range(1, count + 1)]
-    candidates += [Process(x, TONE_HZ / x, 1.0) for x in _tones(f, p)]
-    weight = 1.0 / f
-    for steps in (150, 300):
+    candidates, weight = _candidates(f, p, top_hz), 1.0 / f
+    power = np.array([np.interp(c.hz, f, p) / float(c.density(np.array([c.hz]))[0]) for c in candidates])
+    for most in (2, 1):  # twice as many as are kept, then those that are left
         shapes = np.array([c.density(f) for c in candidates]) + 1e-300
-        power = _powers(shapes, p, weight, steps)
-        share = (power[:, None] * shapes / (power @ shapes)).max(1)
-        order = np.argsort(-share)[: MOST_PROCESSES if steps == 150 else None]
-        keep = [int(k) for k in order if share[k] > (LEAST_SHARE if steps == 150 else 0.0)]
+        power = _powers(shapes, p, weight, power)
+        share = power[:, None] * shapes / (power @ shapes)
+        worth = np.where([c.tone for c in candidates], power, share @ weight)  # a tone's width says nothing
+        order = [int(k) for k in np.argsort(-worth) if share[k].max() > LEAST_SHARE]
+        tones, broad = [k for k in order if candidates[k].tone], [k for k in order if not candidates[k].tone]
+        keep = broad[: most * MOST_BROAD] + tones[: most * MOST_TONES]
         candidates, power = [candidates[k] for k in keep], power[keep]
-    return Spectrum(tuple(Process(c.hz, c.damping, math.sqrt(a)) for c, a in zip(candidates, power, strict=True)))
+    shapes = np.array([c.density(f) for c in candidates]) + 1e-300
+    power = _powers(shapes, p, weight, power)
+    if not np.all(np.isfinite(power)):
+        raise ValueError("no spectrum was found that makes these densities likely")
+    share = (power[:, None] * shapes / (power @ shapes)).max(1)
+    found = [replace(c, rms=math.sqrt(a)) for c, a, x in zip(candidates, power, share, strict=True) if x > LEAST_SHARE]
+    return Spectrum(tuple(found))
 
 
 def stationary_groups(x: Array, rate_hz: float, most: int = 2) -> tuple[Array, list[tuple[float, Array]]]:

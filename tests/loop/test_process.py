@@ -258,7 +258,7 @@ class Wavering:
         return len(self.tape.rows) in self.while_in
 
     @property
-    def has_moved(self) -> bool:
+    def owns_phase(self) -> bool:
         return len(self.tape.rows) >= self.while_in.stop
 
 

@@ -24,7 +24,7 @@ from gimbal.tuning.bound import (
 from gimbal.tuning.carrier_bound import BoundWrong, bound_keys
 from gimbal.tuning.carrier_torque import carry, chain_torque
 from gimbal.tuning.model import Axis, Controller, make_axis
-from gimbal.tuning.spectrum import Process, Spectrum, density_of, fit
+from gimbal.tuning.spectrum import Process, Spectrum, Steep, density_of, fit
 
 FLAT = math.sqrt(0.5)
 SHAKEN = Spectrum((Process(3.0, 0.35, 0.008), Process(8.0, 0.35, 0.006), Process(30.0, 0.35, 0.012)))
@@ -35,6 +35,31 @@ def hand_axis(delay_ticks):
     axis = Axis("roll", 1000.0, 1000.0, 0.02, 0.02, 0.0, 0.0, 0.0, delay_ticks * 1e-3, 300.0, 256.0, 0.0, 0.0)
     torque = (Process(1.0, FLAT, 0.05, True), Process(15.0, FLAT, 0.02, True), Process(35.0, 0.0003, 0.02))
     return Problem(axis, Spectrum(torque), 3e-6, ANGLE, metric=False)
+
+
+@pytest.mark.parametrize("order", [2, 4, 8])
+@pytest.mark.parametrize("hz", [1.0, 5.0, 40.0])
+def test_a_steep_low_pass_is_the_same_by_density_and_by_steps(hz, order):
+    process, T = Steep(hz, order, 0.03), 1e-3
+    f = np.geomspace(1e-3, 499.0, 20_000)
+    assert np.trapezoid(process.density(f), f) == pytest.approx(0.03**2, rel=0.01)
+    assert Spectrum((process,)).sampled_rms(T) == pytest.approx(0.03, rel=1e-6)
+    A, Q, C = process.sampled(T)
+    at = np.array([0.3, 1.0, 1.5]) * hz
+    for x, density in zip(at, process.density(at), strict=True):
+        H = C @ np.linalg.inv(np.exp(2j * np.pi * x * T) * np.eye(order) - A)
+        assert float((2.0 * T * H @ Q @ H.conj().T).real[0, 0]) == pytest.approx(density, rel=0.02)
+
+
+def test_a_spectrum_that_ends_within_an_octave_is_fitted_on_both_sides_of_its_end():
+    """Wind level to 5 Hz and a thousandth beyond, as the train's roof has it."""
+    f = np.arange(0.25, 300.0, 0.25)
+    p = 1.5e-4 / (1.0 + (f / 5.0) ** 14) + 3e-8 / (1.0 + (f / 30.0) ** 2)
+    p *= np.random.default_rng(1).chisquare(14, len(f)) / 14.0
+    made = fit(f, p, 300.0).density(f)
+    for low, high in ((0.25, 1.0), (1.0, 3.0), (3.0, 5.0), (8.0, 15.0), (15.0, 40.0), (40.0, 250.0)):
+        band = (f >= low) & (f < high)
+        assert 0.7 < made[band].sum() / p[band].sum() < 1.5, (low, high)
 
 
 @pytest.mark.parametrize(("ticks", "expected_urad"), [(1, 4.5), (2, 7.0), (3, 10.5), (4, 14.9)])

@@ -123,8 +123,8 @@ def test_each_time_it_is_out_for_longer_and_what_was_long_ago_is_forgotten():
     assert lengths.max() <= BRIEF_LONGEST_S + 0.01 and not out[-1]
 
 
-def test_what_shakes_by_itself_while_that_was_out_begins_no_trial():
-    """5 s long: the trial would find the shake ended by what is back."""
+def test_what_shakes_by_itself_while_that_was_out_begins_no_trial_for_5_s():
+    """The trial would find the shake ended by what is back."""
     s, shaking = np.zeros(1, RING_STATE)[0], []
     ring_reset(s)
     for i in range(10_000):

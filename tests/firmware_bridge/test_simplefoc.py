@@ -105,6 +105,28 @@ def test_each_axis_of_a_simplefoc_line_has_the_time_of_its_own_question():
     assert feedback["valid"].all() and feedback["t_ns"].tolist() == [10_000_000, 10_700_000, 11_400_000]
 
 
+def test_a_simplefoc_driver_dates_a_reading_by_when_it_asked_for_it():
+    bench = opened("simplefoc")
+    driver, codec, fed = bench.driver, bench.driver.codec, []
+    feed, asked = codec.feed, [0] * driver.n_axes
+    ask = codec.ask
+
+    def asking(axis):
+        asked[axis] = driver.transport.clock()
+        return ask(axis)
+
+    def feeding(data, feedback, t_ns):
+        fed.append((list(t_ns), [min(t + driver._delay_ns, driver.transport.arrival_ns) for t in asked]))
+        return feed(data, feedback, t_ns)
+
+    driver.arm()
+    bench.cycle(TORQUE, torque=0.05, ms=40)
+    codec.ask, codec.feed, bench.wire.faults_in.drop = asking, feeding, 0.05
+    bench.cycle(TORQUE, torque=0.05, ms=200)
+    told, due = zip(*fed[50:], strict=True)
+    assert told == due and len(set(map(tuple, due))) > 10
+
+
 def test_a_dropped_head_does_not_disarm_a_simplefoc_in_flight():
     bench = opened("simplefoc")
     bench.driver.arm()

@@ -11,8 +11,11 @@ out, as behind an adapter they do.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 _DEPTH = 32
+_TURNS, _APART_NS = 10, 130_000  # by which the line is learned
+_QUIET_NS, _ANSWERED_NS = 5_000_000, 50_000_000  # nothing more comes; whatever was asked has been answered
 _SHARE = 0.95  # of the soonest that was seen: the sooner ones were perhaps not
 _FRAMED_NS = 300_000  # a line that once took so much longer than the soonest holds bytes back by turns, as frames do:
 _FORGOTTEN_NS = 60_000_000  # no older one in place of the newest: motors are silent by then, and safe
@@ -49,3 +52,18 @@ class Questions:
             if asked_ns <= latest:
                 break
         return told_ns
+
+    def learn_line(self, clock: Callable[[], int], wait: Callable[[int], None], ask: Callable[[int], int]) -> None:
+        """How soon replies come: questions one at a time, each at another moment of the line's frames.
+
+        Args:
+            wait: reads what comes for so many ns.
+            ask: asks, waits for so many ns at most, and returns when the first answer came; 0: none did.
+        """
+        quiet_ns = _ANSWERED_NS
+        for turn in range(_TURNS):
+            wait(quiet_ns + turn * _APART_NS)
+            asked_ns = clock()
+            if arrival_ns := ask(_ANSWERED_NS):
+                self.learn(arrival_ns - asked_ns)
+            quiet_ns = _QUIET_NS if arrival_ns else _ANSWERED_NS

@@ -39,7 +39,6 @@ from firmware_bridge.questions import Questions
 _NOT_READY = int(BridgeFault.NOT_READY)
 _SETTLED_NS = 20_000_000
 _WATCHDOG = 0x27  # register
-_STOPS, _QUIET_NS, _APART_NS, _ANSWERED_NS = 10, 5_000_000, 130_000, 50_000_000  # by which the line is learned
 _MAP_VERSION = 5  # register map this was written for
 _LINE_OUT, _LINE_IN = 86, 8 + 64 + 11 + 9  # bytes an axis and cycle: command; reply and its OK
 # 32 data bytes on CAN-FD, 29-bit id: 49 bits of head and tail at 1 Mbit/s, 256 data + 54 bits of length, CRC and
@@ -182,7 +181,7 @@ class Moteus(MotorDriver):
         if self._write(self._all(AxisMode.OFF), urgent=True) == Status.LINK_LOST:
             raise PortError(f"the port {self.transport.name} went away while setting up: plug it in again.")
         if not self._questions.soonest_ns:
-            self._learn_line()
+            self._questions.learn_line(self.transport.clock, self._wait, self._stop_answered)
         for axis, can_id in enumerate(self.ids):
             got = self._read_watchdog(axis)
             if not self._is_set(got) and not self.options["accept_no_watchdog"]:
@@ -259,23 +258,17 @@ class Moteus(MotorDriver):
             self._questions.ask(now)
         return status
 
-    def _learn_line(self) -> None:
-        """How soon replies come: stops, one at a time and each at another moment of the line's frames."""
-        quiet_ns = _ANSWERED_NS  # by then what was asked before has been answered
-        for turn in range(_STOPS):
-            self._listen(quiet_ns + _APART_NS * turn, lambda: False)
-            quiet_ns = _QUIET_NS if self._learn_stop() else _ANSWERED_NS
+    def _wait(self, for_ns: int) -> None:
+        self._listen(for_ns, lambda: False)
 
-    def _learn_stop(self) -> bool:
-        """Whether all motors answered one."""
-        counters, asked = self.counters, self.transport.clock()
-        before = counters.rows
+    def _stop_answered(self, within_ns: int) -> int:
+        """Send a stop; when the first motor answered, 0: none did. The others' answers have come too."""
+        counters, before = self.counters, self.counters.rows
         self._write(self._all(AxisMode.OFF), urgent=True)
-        self._listen(_ANSWERED_NS, lambda: counters.rows > before)  # the first motor's: the others' come no sooner
-        if counters.rows > before:
-            self._questions.learn(self.transport.arrival_ns - asked)
-            self._listen(_ANSWERED_NS, lambda: counters.rows >= before + self.n_axes)
-        return counters.rows >= before + self.n_axes
+        self._listen(within_ns, lambda: counters.rows > before)
+        arrival_ns = self.transport.arrival_ns
+        self._listen(within_ns, lambda: counters.rows in (before, before + self.n_axes))
+        return arrival_ns if counters.rows > before else 0
 
     def _asked(self, axis: int) -> int:
         """When the readings were taken that an axis now tells."""

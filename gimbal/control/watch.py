@@ -15,6 +15,7 @@ from gimbal.kernels.build import kernel
 SHOWN_NS = 1_000_000_000  # an overrun of the loop is shown this long
 CUT_TICKS = 2  # a supply below the stop voltage for this long is a cut, not one odd reading
 LEAK = 5  # one part of so many: a loop that loses more of its time than that shakes the structure
+AFTER_LOSS = 2  # times the ticks of a base that jumped, for a second after lost ticks
 EXCUSED = 5  # times the ticks of motion against the push, where push and motion are known not to agree
 RAMPING = 3.0
 LEAST_TORQUE = 0.3  # share of the torque left when the supply sags
@@ -327,7 +328,7 @@ def watch_base(p, w, omega_B, excused):
         excused: an end stop or the singularity jolts the motors, on which the encoders sit, or the two were not read
             at one time.
     """
-    if excused or w["overrun_ns"] > 0:  # after lost ticks the structure may ring, and the encoders sit on the motors
+    if excused:
         w["base_seen"] = 0
     ticks = p["base_ticks"]
     row = w["base"][w["base_seen"] % ticks]
@@ -340,4 +341,6 @@ def watch_base(p, w, omega_B, excused):
             row[i] = omega_B[i]
         w["base_seen"] = ticks + (w["base_seen"] + 1) % ticks if w["base_seen"] >= ticks else w["base_seen"] + 1
     w["jumped"] = w["jumped"] + 1 if jumped else 0
-    return Code.IMU_DISAGREES.value if w["jumped"] >= p["jump_ticks"] else 0
+    # After lost ticks the structure may ring, and the encoders sit on the motors.
+    most = p["jump_ticks"] * (AFTER_LOSS if w["overrun_ns"] > 0 else 1)
+    return Code.IMU_DISAGREES.value if w["jumped"] >= most else 0

@@ -6,7 +6,8 @@
 The delay from the newest sample to a command's bytes has two parts. How old the sample is at the tick comes from a line
 that has its own rate: known to the loop, by the sample's stamp. How long the tick then takes to send varies with the
 machine's load: known a tick later, by the loop's own clock (SENSE.sent_ns, :mod:`gimbal.control.late`). Both are
-flown: samples at the line's rate after their transit, and a drawn time from tick to bytes. Prints the jitter with the
+flown: samples at the line's rate after their transit, joint readings as old as on the line, and a drawn time from tick
+to bytes. Prints the jitter with the
 config's fixed delay, with the drawn one of the same median, and with the drawn one that the loop isn't told of; and the
 loops' margins where every command is as late as one in a thousand.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ SHARES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999, 0.9999, 1.0)
 MEASURED_US = (526.0, 563.0, 591.0, 756.0, 924.0, 1117.0, 1583.0, 1824.0, 2432.0, 7646.0, 9058.0)  # sample to bytes
 SENT_US = (18.0, 29.0, 34.0, 58.0, 90.0, 130.0, 200.0, 338.0, 928.0, 3295.0, 8248.0)  # of it tick to bytes
 TRANSIT_MS = 0.45  # sample to its bytes read, at least
+JOINTS_MS = 1.48  # age of the joints' readings at the tick, median; p1 1.42, p99 2.48
 LINE_RATE = 0.797  # samples per tick of the line: 800 Hz, and never quite in step with the ticks
 LATE = 0.999  # share of the ticks whose delay the margins are computed for
 SETTLED = 2000  # ticks of a log left out: start-up
@@ -47,6 +50,13 @@ def measured_us(rows: np.ndarray) -> np.ndarray:
 def sent_us(rows: np.ndarray) -> np.ndarray:
     """Of a log's TICK rows: tick to motor bytes written, µs."""
     return np.asarray(1e-3 * rows[SETTLED:]["timing"]["written_ns"])
+
+
+def joints_ms(rows: np.ndarray) -> float:
+    """Of a log's TICK rows: age of the joints' readings at the tick, median, ms."""
+    rows = rows[SETTLED:]
+    new = rows["sense"]["joint_valid"].all(axis=1)
+    return 1e-6 * float(np.median(rows["t_ns"][new, None] - rows["sense"]["joint_t_ns"][new]))
 
 
 def quantiles(us: np.ndarray) -> tuple[float, ...]:
@@ -81,7 +91,25 @@ def late_margins(rig: Rig, later_s: float) -> list[Margins]:
     return out
 
 
-class Untold(PlantRig):
+class Line(PlantRig):
+    """A rig whose joints tell what they were so many ticks ago."""
+
+    joint_ticks = 0
+    _fields = ("joint_valid", "joint_t_ns", "joint_angle", "joint_rate", "joint_torque_applied")
+
+    def open(self, info: Any) -> None:
+        super().open(info)
+        self._told: deque[dict[str, np.ndarray]] = deque(maxlen=self.joint_ticks + 1)
+
+    def read(self, sense: np.ndarray) -> int:
+        status = super().read(sense)
+        self._told.append({name: sense[name].copy() for name in self._fields})
+        for name in self._fields:
+            sense[name] = self._told[0][name]
+        return status
+
+
+class Untold(Line):
     """A rig that never says when its bytes went out."""
 
     def read(self, sense: np.ndarray) -> int:
@@ -91,18 +119,25 @@ class Untold(PlantRig):
 
 
 def fly(
-    rig: Rig, carrier: str, seconds: float, seed: int, sent_us: tuple[float, ...] | None, untold: bool = False
+    rig: Rig,
+    carrier: str,
+    seconds: float,
+    seed: int,
+    sent_us: tuple[float, ...] | None,
+    untold: bool = False,
+    joints_ms: float = JOINTS_MS,
 ) -> dict[str, Any]:
     """Result keys of docs/contract.md, lock; the delay fixed (None), or as the line's own samples and a drawn time from
     tick to bytes make it, its median the told one."""
-    real, told, transit, delays = rig, rig.delay.sample_to_torque_ms, 0.0, None
+    real, told, transit, delays, joint_ticks = rig, rig.delay.sample_to_torque_ms, 0.0, None, 0
     if sent_us is not None:
         age = TRANSIT_MS + 500.0 / rig.loop_rate_hz  # median of the ticks that have a sample
         if told > age:  # else it is another line
             real = rig.model_copy(update={"imu": rig.imu.model_copy(update={"rate_hz": LINE_RATE * rig.loop_rate_hz})})
             told, transit = told - age, TRANSIT_MS
+            joint_ticks = round(1e-3 * joints_ms * rig.loop_rate_hz)
         delays = drawn_ms(sent_us, told, int(seconds * rig.loop_rate_hz), seed)
-    plant = (Untold if untold else PlantRig)(
+    plant = (Untold if untold else Line)(
         real,
         load_scenario(carrier).config,
         seed=seed,
@@ -110,6 +145,7 @@ def fly(
         delays_ms=delays,
         transit_ms=transit,
     )
+    plant.joint_ticks = joint_ticks
     return run_lockstep(plant, rig, seconds, seed=seed)
 
 
@@ -124,12 +160,13 @@ def main(argv: list[str] | None = None) -> int:
     a = p.parse_args(argv)
     points: tuple[float, ...] = MEASURED_US
     sent: tuple[float, ...] = SENT_US
+    joints = JOINTS_MS
     rig, bad = load_rig(a.rig).config, False
     if a.log:
         from gimbal.telemetry.reader import open_log
 
         rows = open_log(a.log).rows()
-        points, sent = quantiles(measured_us(rows)), quantiles(sent_us(rows))
+        points, sent, joints = quantiles(measured_us(rows)), quantiles(sent_us(rows)), joints_ms(rows)
     told = rig.delay.sample_to_torque_ms
     for name, us in (("sample to bytes", points), ("tick to bytes", sent)):
         later = ", ".join(f"p{100 * s:g} {later_ms(us, s):+.2f}" for s in SHARES[1:-1])
@@ -137,7 +174,9 @@ def main(argv: list[str] | None = None) -> int:
     for m in late_margins(rig, 1e-3 * later_ms(points, LATE)):
         print(m.text())
     for carrier in a.carriers.split(","):
-        flown = [fly(rig, carrier, a.seconds, a.seed, *how) for how in ((None,), (sent,), (sent, True))]
+        flown = [
+            fly(rig, carrier, a.seconds, a.seed, *how, joints_ms=joints) for how in ((None,), (sent,), (sent, True))
+        ]
         x, y, blind = (r["jitter_urad_rms"]["total"] for r in flown)
         faults = ", ".join(f for r in flown for f in r["faults"]) or "no fault"
         print(

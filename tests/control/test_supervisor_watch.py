@@ -172,6 +172,21 @@ def test_a_base_that_starts_turning_in_an_instant_is_a_sensor_that_lies(bench, s
     assert bench.s["fault"] == fault
 
 
+@pytest.mark.parametrize(
+    ("after", "ticks", "fault"), [(60, 40, 0), (60, 60, Code.IMU_DISAGREES), (900, 60, Code.IMU_DISAGREES)]
+)
+def test_a_lying_gyro_is_found_within_a_second_of_a_lost_tick_too(bench, after, ticks, fault):
+    """The structure may ring then, so it must last."""
+    bench.armed().tick(600)
+    bench.sense["t_ns"] += 4 * MS
+    bench.tick(after)
+    bench.nav["omega_NB_B_est"] = [5.0, 0.0, 0.0]
+    bench.tick(ticks)
+    bench.nav["omega_NB_B_est"] = [0.0, 0.0, 0.0]
+    bench.tick(10)
+    assert bench.s["fault"] == fault
+
+
 def test_a_camera_that_does_not_follow_is_stopped_unless_a_stop_explains_it(bench):
     bench.armed().tick(600)
     bench.control["attitude_err_C"] = [0.0, 0.3, 0.0]

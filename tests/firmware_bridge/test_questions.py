@@ -90,6 +90,27 @@ def test_a_stall_of_the_line_leaves_nothing_behind():
     assert not any(off)
 
 
+@pytest.mark.parametrize("took_ms", [0.4, 12.0, 45.0])
+def test_a_line_is_learned_after_whatever_was_asked_before(took_ms):
+    """A slow line's answer to the question before is not taken for this one's."""
+    q, now, under_way = Questions(), [0], [round(took_ms * MS) - 1]
+
+    def wait(for_ns):
+        now[0] += for_ns
+        under_way[:] = [t for t in under_way if t > now[0]]
+
+    def ask(within_ns):
+        under_way.append(now[0] + round(took_ms * MS))
+        if under_way[0] > now[0] + within_ns:
+            now[0] += within_ns
+            return 0
+        now[0] = under_way.pop(0)
+        return now[0]
+
+    q.learn_line(lambda: now[0], wait, ask)
+    assert q.soonest_ns == round(took_ms * MS)
+
+
 def on_frames(drift, seconds=40.0, late_us=150.0, losses=0.0):
     """(asked, sampled, told) ns over a line of 1 ms frames whose clock runs off by ``drift``: a question crosses at the
     next frame's start, its reply at the one after. The loop asks a little late, sees bytes as they come in the last

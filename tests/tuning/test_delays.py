@@ -15,6 +15,7 @@ from gimbal.tuning.delays import (
     SHARES,
     drawn_ms,
     fly,
+    joints_ms,
     late_margins,
     later_ms,
     measured_us,
@@ -30,8 +31,12 @@ def test_a_logs_delays_run_from_the_newest_sample_to_the_bytes():
     last["timing"]["written_ns"] = [100_000, 200_000, 300_000, 400_000]
     last["sense"]["imu_n"] = [1, 2, 0, 1]  # a tick without a sample says nothing
     last["sense"]["imu_t_ns"][:, :2] = [4_000_000, 4_500_000]
+    last["sense"]["joint_valid"] = [[1, 1, 1], [1, 0, 1], [1, 1, 1], [1, 1, 1]]
+    last["sense"]["joint_t_ns"] = 3_500_000
+    last["sense"]["joint_t_ns"][1] = 0  # nor does one without all readings
     assert sent_us(rows) == pytest.approx([100.0, 200.0, 300.0, 400.0])
     assert measured_us(rows) == pytest.approx([1100.0, 700.0, 1400.0])
+    assert joints_ms(rows) == pytest.approx(1.5)
 
 
 def test_drawn_delays_have_the_distributions_form_and_the_told_median():

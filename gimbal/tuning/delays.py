@@ -175,7 +175,8 @@ def main(argv: list[str] | None = None) -> int:
         print(m.text())
     for carrier in a.carriers.split(","):
         flown = [
-            fly(rig, carrier, a.seconds, a.seed, *how, joints_ms=joints) for how in ((None,), (sent,), (sent, True))
+            fly(rig, carrier, a.seconds, a.seed, us, untold, joints)
+            for us, untold in ((None, False), (sent, False), (sent, True))
         ]
         x, y, blind = (r["jitter_urad_rms"]["total"] for r in flown)
         faults = ", ".join(f for r in flown for f in r["faults"]) or "no fault"

@@ -98,7 +98,7 @@ def _pack_watch(p: np.void, rig: Rig) -> None:
     p["against_accel"], p["against_share"], p["against_rate"] = 10.0, 0.3, 0.08
     p["against_ticks"] = max(2, round(12.0 / dt_ms))
     p["excused_ticks"] = round(50.0 / dt_ms)
-    p["smooth"], p["slow"], p["obeys_accel"] = dt_ms / (3.0 + dt_ms), dt_ms / (8.0 + dt_ms), 1.0
+    p["smooth"] = dt_ms / (3.0 + dt_ms)
     p["jump_ticks"] = max(round(25.0 / dt_ms), 3)
     p["base_ticks"] = min(max(round(4.0 / dt_ms), 1), BASE_LINE)
     p["base_jump"] = 0.75 * dt_ms * p["base_ticks"]  # 750 rad/s²: carriers make a tenth of it; motors that jolt, half

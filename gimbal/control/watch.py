@@ -46,9 +46,7 @@ WATCH_PARAMS = np.dtype(
         ("against_rate", "f8"),  # rad/s off the rate asked for
         ("against_ticks", "i4"),
         ("excused_ticks", "i4"),  # what a lost tick, a stop or the singularity did to the motion is over by then
-        ("smooth", "f8"),  # of the low-pass on push and acceleration,
-        ("slow", "f8"),  # and of one on that, against which they change
-        ("obeys_accel", "f8"),  # rad/s² of the push's change that tells whether the acceleration goes with it
+        ("smooth", "f8"),  # of the low-pass on push and acceleration
         ("turned_rate", "f8"),  # rad/s asked, and as much the other way: for longer than a device's lag makes it,
         ("turned_ticks", "i4"),
         ("base_ticks", "i4"),  # the base's rate is compared with what it was so long ago,
@@ -85,8 +83,6 @@ WATCH_STATE = np.dtype(
         ("omega", "f8", 3),
         ("accel", "f8", 3),
         ("push", "f8", 3),
-        ("accel_was", "f8", 3),
-        ("push_was", "f8", 3),
         ("base", "f8", (BASE_LINE, 3)),
         ("base_seen", "i4"),  # rows of it filled since the last excuse
         ("jumped", "i4"),
@@ -228,8 +224,6 @@ def watch_rest(w, omega_C):
         w["omega"][i] = omega_C[i]
         w["accel"][i] = 0.0
         w["push"][i] = 0.0
-        w["accel_was"][i] = 0.0
-        w["push_was"][i] = 0.0
         w["sent"][i] = 0.0
         w["unread_s"][i] = 0.0
 
@@ -285,16 +279,15 @@ def watch_motion(p, w, omega_C, control, push_C, excused):
     """RUNAWAY where the camera moves against the push it gets, or 0.
 
     A motor that pulls the wrong way makes the camera accelerate against the push while the push tries to mend its
-    rate, and more so each tick. A disturbance does so for a few ms, or for as long as a gust that is stronger than the
-    loops lasts; but where the push grows, the acceleration then goes with it. Both are smoothed alike, so that
-    structure and noise do not count.
+    rate, and more so each tick; a disturbance does so for a few ms only. Both are smoothed alike, so that structure
+    and noise do not count.
 
     Args:
         omega_C: rad/s. control: CONTROL.
         push_C: rad/s², the acceleration that the loops' part of the limited torque should make.
         excused: what is asked is not what acts (after a gap of the IMU: what is seen is not when it happened).
     """
-    push2 = along = slip = grown2 = with_it = 0.0
+    push2 = along = slip = 0.0
     for i in range(3):
         accel = (omega_C[i] - w["omega"][i]) / w["gap_s"]
         w["omega"][i] = omega_C[i]
@@ -303,15 +296,8 @@ def watch_motion(p, w, omega_C, control, push_C, excused):
         push2 += w["push"][i] * w["push"][i]
         along += w["accel"][i] * w["push"][i]
         slip += control["rate_err_C"][i] * w["push"][i]
-        w["push_was"][i] += p["slow"] * (w["push"][i] - w["push_was"][i])
-        w["accel_was"][i] += p["slow"] * (w["accel"][i] - w["accel_was"][i])
-        grown = w["push"][i] - w["push_was"][i]
-        grown2 += grown * grown
-        with_it += grown * (w["accel"][i] - w["accel_was"][i])
     against = push2 > p["against_accel"] * p["against_accel"] and along < -p["against_share"] * push2
     against = against and slip > p["against_rate"] * math.sqrt(push2)
-    obeys = grown2 > p["obeys_accel"] * p["obeys_accel"] and with_it > p["against_share"] * grown2
-    against = against and not obeys
     if w["indulged"] and not excused:  # at most half the limit of it counts on: the rest must be seen
         w["against"] = min(w["against"], p["against_ticks"] // 2)
     w["indulged"] = 1 if excused else 0

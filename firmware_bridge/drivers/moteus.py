@@ -262,7 +262,8 @@ class Moteus(MotorDriver):
         self._listen(for_ns, lambda: False)
 
     def _stop_answered(self, within_ns: int) -> int:
-        """Send a stop; when the first motor answered, 0: none did. The others' answers have come too."""
+        """Send a stop; when the first motor answered, 0: none did. The others' have come too, or
+        were waited for as long."""
         counters, before = self.counters, self.counters.rows
         self._write(self._all(AxisMode.OFF), urgent=True)
         self._listen(within_ns, lambda: counters.rows > before)

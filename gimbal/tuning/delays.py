@@ -6,7 +6,7 @@
 The delay from the newest sample to a command's bytes has two parts. How old the sample is at the tick comes from a line
 that has its own rate: known to the loop, by the sample's stamp. How long the tick then takes to send varies with the
 machine's load: known a tick later, by the loop's own clock (SENSE.sent_ns, :mod:`gimbal.control.late`). Both are
-flown: samples at the line's rate after their transit, joint readings as old as on the line, and a drawn time from tick
+flown: samples at the line's rate after their transit, joint readings by whole ticks as old as the line's, and a drawn time from tick
 to bytes. Prints the jitter with the
 config's fixed delay, with the drawn one of the same median, and with the drawn one that the loop isn't told of; and the
 loops' margins where every command is as late as one in a thousand.
@@ -24,6 +24,7 @@ import numpy as np
 
 from gimbal.config.load import load_rig, load_scenario
 from gimbal.config.schema import Rig
+from gimbal.errors import UsageError
 from gimbal.loop.lockstep import run_lockstep
 from gimbal.rig.plant import PlantRig
 from gimbal.tuning.margins import BLENDS, Margins, grid_hz, of_loop
@@ -56,6 +57,8 @@ def joints_ms(rows: np.ndarray) -> float:
     """Of a log's TICK rows: age of the joints' readings at the tick, median, ms."""
     rows = rows[SETTLED:]
     new = rows["sense"]["joint_valid"].all(axis=1)
+    if not new.any():
+        raise UsageError("No row of this log has readings of all three joints. Give a log of `gimbal run` of over 3 s.")
     return 1e-6 * float(np.median(rows["t_ns"][new, None] - rows["sense"]["joint_t_ns"][new]))
 
 

@@ -6,8 +6,8 @@
 The delay from the newest sample to a command's bytes has two parts. How old the sample is at the tick comes from a line
 that has its own rate: known to the loop, by the sample's stamp. How long the tick then takes to send varies with the
 machine's load: known a tick later, by the loop's own clock (SENSE.sent_ns, :mod:`gimbal.control.late`). Both are
-flown: samples at the line's rate after their transit, joint readings by whole ticks as old as the line's, and a drawn time from tick
-to bytes. Prints the jitter with the
+flown: samples at the line's rate after their transit, joint readings as many whole ticks old as the line's, and a drawn
+time from tick to bytes. Prints the jitter with the
 config's fixed delay, with the drawn one of the same median, and with the drawn one that the loop isn't told of; and the
 loops' margins where every command is as late as one in a thousand.
 """

@@ -6,10 +6,12 @@ The folder is ``GIMBAL_RUNTIME_DIR``, else systemd's ``RUNTIME_DIRECTORY``, else
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import re
+import socket
 import stat
 from pathlib import Path
 
@@ -105,20 +107,22 @@ class RigLock:
 def find_socket(rig_name: str | None) -> Path:
     """The socket of the rig's daemon, or of the only one running when no rig is named.
 
+    Where ``GIMBAL_RUNTIME_DIR`` is set nowhere else is looked: who sets it keeps its daemons apart from the others.
+
     Raises:
         UsageError: none, or several to choose from.
     """
-    folders = [*_candidates(), SERVICE_FOLDER]
+    folders = [runtime_dir()] if os.environ.get("GIMBAL_RUNTIME_DIR") else [*_candidates(), SERVICE_FOLDER]
     if rig_name is not None:
         for folder in folders:
             path = folder / f"{safe_name(rig_name)}.sock"
-            if path.exists():
+            if path.exists() and not _left_behind(path):
                 return path
         raise UsageError(
             f"No daemon runs rig {rig_name!r} (no socket in {', '.join(map(str, folders))}). Start it with "
             f"`gimbal run {rig_name}`; a service's commands need its user."
         )
-    found = sorted({path for folder in folders for path in _sockets(folder)})
+    found = sorted({path for folder in folders for path in _sockets(folder) if not _left_behind(path)})
     if len(found) == 1:
         return found[0]
     if not found:
@@ -132,3 +136,10 @@ def _sockets(folder: Path) -> list[Path]:
         return list(folder.glob("*.sock"))
     except OSError:
         return []
+
+
+def _left_behind(path: Path) -> bool:
+    """Nobody listens there any more: a daemon that was killed can't remove its socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a daemon that stands still may have its backlog full
+        return probe.connect_ex(str(path)) in (errno.ECONNREFUSED, errno.ENOENT)

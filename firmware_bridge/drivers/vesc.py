@@ -17,7 +17,6 @@ from firmware_bridge.drivers.line_motor import MOTOR_OPTIONS, LineMotor, watchdo
 from firmware_bridge.errors import DeviceRefused, NoAnswer, WrongDevice
 from firmware_bridge.framing import line_time_s
 from firmware_bridge.interface import AxisMode, BridgeFault, Capabilities, Identity, Option, Status
-from firmware_bridge.questions import Questions
 
 _DIRECT_OUT, _CAN_OUT, _IN = 10 + 10, 12 + 12, 29  # bytes an axis and cycle: command and question; answer
 _CAN_FRAMES = 1 + 1 + 5  # command, question; answer in pieces of 7 bytes and the frame that ends them
@@ -50,7 +49,7 @@ class Vesc(LineMotor):
         self._latched = [0] * self.n_axes  # fault that keeps an axis off until arm()
         self._fed = [False] * self.n_axes  # the device was seen out of its timeout since arm()
         self._mode = [0] * self.n_axes
-        self._questions = Questions()
+        self._t_ns = [0] * self.n_axes
         self._written_ns = self._armed_ns = 0
         self._hangups = -1  # of the transport, when the timeouts were read back
         self._confirmed = False
@@ -174,20 +173,8 @@ class Vesc(LineMotor):
                 )
         self.codec.expect_long = False
         self.codec.forget_uptimes()
-        if not self._questions.soonest_ns:
-            self._questions.learn_line(self.transport.clock, self._wait, self._answered)
         self._confirmed, self._hangups = True, self.transport.counters.hangups
         self.restarted, self._latched = False, [0] * self.n_axes
-
-    def _wait(self, for_ns: int) -> None:
-        self._ask(b"", lambda: False, 1e-9 * for_ns)
-
-    def _answered(self, within_ns: int) -> int:
-        """Ask the nearest controller; when it answered, 0: it didn't."""
-        counters, before = self.counters, self.counters.rows
-        axis = next((k for k, i in enumerate(self.ids) if i == self.codec.local_id), 0)
-        done = self._ask(self.codec.query(axis), lambda: counters.rows > before, 1e-9 * within_ns)
-        return self.transport.arrival_ns if done else 0
 
     @property
     def _timeout_ms(self) -> int:
@@ -287,9 +274,9 @@ class Vesc(LineMotor):
             self._to_set = []
         out.append(self._asks_uptime(now))
         self._written_ns = now
+        self._t_ns = [now + delay for delay in self._delay_ns]
         status = self.transport.write(b"".join(out))
         if status == 0:
-            self._questions.ask(now)
             return self._status(bad, any(mode), now)
         return status
 
@@ -327,8 +314,7 @@ class Vesc(LineMotor):
 
     def _feed(self, data: bytes, feedback: np.ndarray) -> int:
         arrival = self.transport.arrival_ns
-        asked = self._questions.answer(arrival, self.looked_ns)
-        filled = self.codec.feed(data, feedback, [min(asked + delay, arrival) for delay in self._delay_ns])
+        filled = self.codec.feed(data, feedback, [min(t, arrival) for t in self._t_ns])
         if filled:
             self._take_status(feedback)
         return filled

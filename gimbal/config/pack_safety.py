@@ -95,12 +95,8 @@ def _pack_watch(p: np.void, rig: Rig) -> None:
     p["bus_cut_V"] = 0.4 * rig.motors.bus_V
     p["follow_err"] = 10.0 * DEG
     p["follow_ticks"] = max(2, round(50.0 / dt_ms))
-    p["against_share"], p["against_rate"] = 0.3, 0.08
-    # What the loops make of that rate and a half: a slow loop's push grows late, and its motors turn wrong for as long.
-    p["against_accel"] = min(10.0, 1.5 * p["against_rate"] * min(rig.control.rate_gain_1_s))
+    p["against_accel"], p["against_share"], p["against_rate"] = 10.0, 0.3, 0.08
     p["against_ticks"] = max(2, round(12.0 / dt_ms))
-    p["obeys_ticks"] = min(max(round(4.0 / dt_ms), 1), BASE_LINE)
-    p["obeys_keep"] = math.exp(-dt_ms / 20.0)
     p["excused_ticks"] = round(50.0 / dt_ms)
     p["smooth"] = dt_ms / (3.0 + dt_ms)
     p["jump_ticks"] = max(round(25.0 / dt_ms), 3)

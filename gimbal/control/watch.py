@@ -21,8 +21,7 @@ RAMPING = 3.0
 LEAST_TORQUE = 0.3  # share of the torque left when the supply sags
 AGAIN_NS = 100_000_000  # ticks lost twice within it: the loops' gain follows the gaps, and for as long forgets them
 PRESENT = 4  # ticks without a motor's reading that one with it makes up for: fewer than a fifth are none
-OBEYS = 0.5  # correlation of the changes of push and acceleration
-BASE_LINE = 8  # ticks of the base's rate, of push and acceleration kept, at most
+BASE_LINE = 8  # ticks of the base's rate kept, at most
 
 WATCH_PARAMS = np.dtype(
     [
@@ -46,8 +45,6 @@ WATCH_PARAMS = np.dtype(
         ("against_share", "f8"),  # of the push, that the camera accelerates the other way
         ("against_rate", "f8"),  # rad/s off the rate asked for
         ("against_ticks", "i4"),
-        ("obeys_ticks", "i4"),  # over which changes of push and acceleration are compared,
-        ("obeys_keep", "f8"),  # and what is kept of that from tick to tick
         ("excused_ticks", "i4"),  # what a lost tick, a stop or the singularity did to the motion is over by then
         ("smooth", "f8"),  # of the low-pass on push and acceleration
         ("turned_rate", "f8"),  # rad/s asked, and as much the other way: for longer than a device's lag makes it,
@@ -86,10 +83,6 @@ WATCH_STATE = np.dtype(
         ("omega", "f8", 3),
         ("accel", "f8", 3),
         ("push", "f8", 3),
-        ("past_accel", "f8", (BASE_LINE, 3)),
-        ("past_push", "f8", (BASE_LINE, 3)),
-        ("past_next", "i4"),
-        ("obeys", "f8", 3),  # changes of push and acceleration: their product, and each one's square
         ("base", "f8", (BASE_LINE, 3)),
         ("base_seen", "i4"),  # rows of it filled since the last excuse
         ("jumped", "i4"),
@@ -231,9 +224,6 @@ def watch_rest(w, omega_C):
         w["omega"][i] = omega_C[i]
         w["accel"][i] = 0.0
         w["push"][i] = 0.0
-        w["obeys"][i] = 0.0
-        w["past_accel"][:, i] = 0.0
-        w["past_push"][:, i] = 0.0
         w["sent"][i] = 0.0
         w["unread_s"][i] = 0.0
 
@@ -285,31 +275,12 @@ def watch_silence(w, meas):
 
 
 @kernel
-def _obeys(p, w):
-    """True where the camera's acceleration changes as the push does. A gust outdoes the push for a while, but each
-    change of the push is seen; a motor that pulls the wrong way turns each of them over."""
-    row = w["past_next"] % p["obeys_ticks"]
-    for k in range(3):
-        w["obeys"][k] *= p["obeys_keep"]
-    for i in range(3):
-        accel = w["accel"][i] - w["past_accel"][row, i]
-        push = w["push"][i] - w["past_push"][row, i]
-        w["past_accel"][row, i] = w["accel"][i]
-        w["past_push"][row, i] = w["push"][i]
-        w["obeys"][0] += accel * push
-        w["obeys"][1] += accel * accel
-        w["obeys"][2] += push * push
-    w["past_next"] = row + 1
-    return w["obeys"][0] > OBEYS * math.sqrt(w["obeys"][1] * w["obeys"][2])
-
-
-@kernel
 def watch_motion(p, w, omega_C, control, push_C, excused):
     """RUNAWAY where the camera moves against the push it gets, or 0.
 
     A motor that pulls the wrong way makes the camera accelerate against the push while the push tries to mend its
-    rate, and more so each tick; a disturbance does so for a few ms only, or the push is seen to act all the same. Both
-    are smoothed alike, so that structure and noise do not count.
+    rate, and more so each tick; a disturbance does so for a few ms only. Both are smoothed alike, so that structure
+    and noise do not count.
 
     Args:
         omega_C: rad/s. control: CONTROL.
@@ -325,8 +296,7 @@ def watch_motion(p, w, omega_C, control, push_C, excused):
         push2 += w["push"][i] * w["push"][i]
         along += w["accel"][i] * w["push"][i]
         slip += control["rate_err_C"][i] * w["push"][i]
-    obeys = _obeys(p, w)
-    against = not obeys and push2 > p["against_accel"] * p["against_accel"] and along < -p["against_share"] * push2
+    against = push2 > p["against_accel"] * p["against_accel"] and along < -p["against_share"] * push2
     against = against and slip > p["against_rate"] * math.sqrt(push2)
     if w["indulged"] and not excused:  # at most half the limit of it counts on: the rest must be seen
         w["against"] = min(w["against"], p["against_ticks"] // 2)

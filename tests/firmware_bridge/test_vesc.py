@@ -83,19 +83,3 @@ def test_no_flipped_bit_passes_a_vesc_packet():
         codec, rows = vesc.VescCodec([1], 1, 0.2, 7, 5.0, Counters()), np.zeros(1, AXIS_FEEDBACK)
         assert codec.feed(bad, rows, [0]) == 0
         assert codec.feed(b"\0" * 300 + reply, rows, [0]) == 1  # and the next is found
-
-
-def test_the_sample_is_dated_within_a_usb_frame_with_two_questions_under_way():
-    bench = make_bench("vesc")
-    bench.open()
-    bench.driver.arm()
-    assert 1.0 <= bench.driver._questions.soonest_ns / 1e6 <= 1.5
-    bench.cycle(AxisMode.RATE, rate=3.0, ms=1500)  # steady
-    errors = []
-    for _ in range(50):
-        bench.cycle(AxisMode.RATE, rate=3.0)
-        axis, row = bench.physics[0], bench.rows[0]
-        age_s = (bench.clock() - int(row["t_ns"])) * 1e-9
-        axis.advance(bench.clock())
-        errors.append((axis.angle_rad - row["angle_rad"]) / axis.rate_rad_s - age_s)
-    assert np.abs(errors).max() < 1.1e-3

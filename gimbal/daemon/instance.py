@@ -112,7 +112,7 @@ def find_socket(rig_name: str | None) -> Path:
     Raises:
         UsageError: none, or several to choose from.
     """
-    folders = [runtime_dir()] if os.environ.get("GIMBAL_RUNTIME_DIR") else [*_candidates(), SERVICE_FOLDER]
+    folders = _candidates()[:1] if os.environ.get("GIMBAL_RUNTIME_DIR") else [*_candidates(), SERVICE_FOLDER]
     if rig_name is not None:
         for folder in folders:
             path = folder / f"{safe_name(rig_name)}.sock"

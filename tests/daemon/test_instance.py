@@ -62,5 +62,7 @@ def test_a_named_folder_keeps_daemons_apart(folder, tmp_path, monkeypatch):
             instance.find_socket(None)
         with pytest.raises(UsageError, match="No daemon runs rig 'alive'"):
             instance.find_socket("alive")
+        assert not apart.exists()  # who only asks makes nothing
+        apart.mkdir()
         with _listener(apart / "mine.sock"):
             assert instance.find_socket(None) == apart / "mine.sock"

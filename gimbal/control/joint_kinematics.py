@@ -69,26 +69,42 @@ def place_chain(p, s, angle):
 
 
 @kernel
+def _lever(s, i, b):
+    """Velocity of stage b's centre of mass per rate of joint i, m, and the stage's rotation per that rate, in it."""
+    axis = load3(s["axis_B"][i])
+    return cross3(axis, sub3(load3(s["com_B"][b]), load3(s["origin_B"][i]))), q_unrotate(load4(s["q_B"][b]), axis)
+
+
+@kernel
+def _carried(total, mass, inertia, h_i, h_j, w_i, w_j):
+    """``total`` and what one stage adds to the mass matrix at i, j."""
+    total += mass * dot3(h_i, h_j)
+    for c in range(3):
+        total += inertia[c] * w_i[c] * w_j[c]
+    return total
+
+
+@kernel
 def mass_matrix(p, s):
     """Joint-space mass matrix M, by place in the chain: sum over the stages beyond both joints."""
     M = s["M"]
-    for i in range(3):
-        for j in range(i, 3):
-            total = 0.0
-            a_i = load3(s["axis_B"][i])
-            a_j = load3(s["axis_B"][j])
-            for b in range(j, 3):
-                c = load3(s["com_B"][b])
-                h_i = cross3(a_i, sub3(c, load3(s["origin_B"][i])))
-                h_j = cross3(a_j, sub3(c, load3(s["origin_B"][j])))
-                q = load4(s["q_B"][b])
-                w_i = q_unrotate(q, a_i)
-                w_j = q_unrotate(q, a_j)
-                total += p["mass"][b] * dot3(h_i, h_j)
-                for c_ in range(3):
-                    total += p["inertia"][b, c_] * w_i[c_] * w_j[c_]
-            M[i, j] = total
-            M[j, i] = total
+    m00 = m01 = m02 = m11 = m12 = m22 = 0.0
+    for b in range(3):
+        m, inertia = p["mass"][b], load3(p["inertia"][b])
+        h0, w0 = _lever(s, 0, b)
+        m00 = _carried(m00, m, inertia, h0, h0, w0, w0)
+        if b > 0:
+            h1, w1 = _lever(s, 1, b)
+            m01 = _carried(m01, m, inertia, h0, h1, w0, w1)
+            m11 = _carried(m11, m, inertia, h1, h1, w1, w1)
+        if b > 1:
+            h2, w2 = _lever(s, 2, b)
+            m02 = _carried(m02, m, inertia, h0, h2, w0, w2)
+            m12 = _carried(m12, m, inertia, h1, h2, w1, w2)
+            m22 = _carried(m22, m, inertia, h2, h2, w2, w2)
+    store3(M[0], (m00, m01, m02))
+    store3(M[1], (m01, m11, m12))
+    store3(M[2], (m02, m12, m22))
 
 
 @kernel

@@ -15,7 +15,7 @@ import numpy as np
 
 from gimbal.estimation.attitude import clear_integrals
 from gimbal.estimation.estimate import aid, directions, estimate_reset
-from gimbal.estimation.joints import PREDICT_S, antenna_from_imu, chain
+from gimbal.estimation.joints import PREDICT_S, chain
 from gimbal.estimation.layout import (
     APART,
     CARRIED,
@@ -129,7 +129,7 @@ def carrier(p, s, p_cam, cam, sense, meas, nav):
     settled = base["started"] and not base["status"] & COARSE
     alive = joints and settled and age_s < p["stale_s"]
     w_B = load3(base["omega"])
-    q_BC, w_joints = chain(p_cam, nav["joint_angle_est"], nav["joint_rate_est"])
+    q_BC, w_joints, antenna_B = chain(p_cam, nav["joint_angle_est"], nav["joint_rate_est"])
     q_NB = q_mul(load4(base["q"]), q_exp(scale3(w_B, max(age_s, 0.0))))
     there = q_mul(q_NB, q_BC)
     present = cam["started"] and meas["imu_age_ns"] < TAKEOVER_NS
@@ -149,7 +149,7 @@ def carrier(p, s, p_cam, cam, sense, meas, nav):
     step = (tilt_weight * off[0], tilt_weight * off[1], heading_weight * off[2])
     q = q_normalize(q_mul(q_exp(step), load4(nav["q_NC_est"])))
     if alive and not present:
-        q = _stand_in(p, s, p_cam, nav, q, q_mul(q_axis(2, s["turn"]), there), q_BC, w_joints, dt)
+        q = _stand_in(p, s, p_cam, nav, q, q_mul(q_axis(2, s["turn"]), there), q_BC, w_joints, antenna_B, dt)
     else:
         s["carried"] = 0
         left = 1.0 - tilt_weight
@@ -244,7 +244,7 @@ def _rate_off(s, nav, w_B, both, dt):
 
 
 @kernel
-def _stand_in(p, s, p_cam, nav, q_last, there, q_BC, w_joints, dt):
+def _stand_in(p, s, p_cam, nav, q_last, there, q_BC, w_joints, antenna_B, dt):
     """NAV from the carrier and the joints; returns q_NC. q_last: what NAV would tell without it."""
     base = s["filter"]
     w_B, f_B = load3(base["omega"]), load3(base["force"])
@@ -258,7 +258,7 @@ def _stand_in(p, s, p_cam, nav, q_last, there, q_BC, w_joints, dt):
     store3(nav["omega_NB_B_est"], w_B)
     store3(nav["accel_C_meas"], q_unrotate(q_BC, f_B))
     q_NB = q_mul(q, q_conj(q_BC))
-    arm_B = sub3(load3(p["filter"]["antenna_B"]), antenna_from_imu(p_cam, nav["joint_angle_est"]))
+    arm_B = sub3(load3(p["filter"]["antenna_B"]), antenna_B)
     turn = q_axis(2, s["turn"])
     store3(nav["vel_N_est"], add3(q_rotate(turn, load3(base["x"][V:])), q_rotate(q_NB, cross3(w_B, arm_B))))
     store3(nav["pos_N_est"], add3(load3(base["pos"]), q_rotate(q_NB, arm_B)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gimbal.estimation.joints import antenna_from_imu, chain, joints_at, track_joint
+from gimbal.estimation.joints import chain, joints_at, track_joint
 from gimbal.estimation.layout import (
     BA,
     BG,
@@ -170,9 +170,9 @@ def write(p, s, t_ns, nav):
     nav["heading_std"] = heading_std
     nav["heading_valid"] = 1 if s["status"] & HEADING and heading_std < p["heading_valid_std"] else 0
 
-    q_BC, w_joints = chain(p, nav["joint_angle_est"], nav["joint_rate_est"])
+    q_BC, w_joints, arm_B = chain(p, nav["joint_angle_est"], nav["joint_rate_est"])
     q_NB = q_normalize(q_mul(q, (q_BC[0], -q_BC[1], -q_BC[2], -q_BC[3])))
     w_B = q_rotate(q_BC, (w[0] - w_joints[0], w[1] - w_joints[1], w[2] - w_joints[2]))
     store4(nav["q_NB_est"], q_NB)
     store3(nav["omega_NB_B_est"], w_B)
-    directions(p, s, q_NB, antenna_from_imu(p, nav["joint_angle_est"]))
+    directions(p, s, q_NB, arm_B)

@@ -56,26 +56,17 @@ def joints_at(s, nav, t_ns):
 
 @kernel
 def chain(p, angle, rate):
-    """q_BC from the joint angles, and the rate of C against B in C (rad/s): each joint's, carried inward."""
+    """From the joint angles and rates: q_BC; the rate of C against B in C (rad/s), each joint's carried inward; and
+    where the antenna on the base is from the IMU on the camera (m, in B), through the stages' origins."""
     q = (1.0, 0.0, 0.0, 0.0)
     w = (0.0, 0.0, 0.0)
+    arm = load3(p["antenna_B"])
     for k in range(3):
+        arm = sub3(arm, q_rotate(q, load3(p["origin_m"][k])))
         i = p["order"][k]
         turn = q_axis(i, angle[i])
         q = q_mul(q, turn)
         w = q_unrotate(turn, w)
         r = rate[i]
         w = (w[0] + (r if i == 0 else 0.0), w[1] + (r if i == 1 else 0.0), w[2] + (r if i == 2 else 0.0))
-    return q, w
-
-
-@kernel
-def antenna_from_imu(p, angle):
-    """Where the antenna on the base is from the IMU on the camera (m, in B), through the stages' origins."""
-    q = (1.0, 0.0, 0.0, 0.0)
-    arm = load3(p["antenna_B"])
-    for k in range(3):
-        arm = sub3(arm, q_rotate(q, load3(p["origin_m"][k])))
-        i = p["order"][k]
-        q = q_mul(q, q_axis(i, angle[i]))
-    return sub3(arm, q_rotate(q, load3(p["imu_C"])))
+    return q, w, sub3(arm, q_rotate(q, load3(p["imu_C"])))

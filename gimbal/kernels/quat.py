@@ -112,9 +112,9 @@ def q_unrotate(q, v):
 def q_exp(phi):
     """Quaternion of the rotation vector phi (rad)."""
     a2 = phi[0] * phi[0] + phi[1] * phi[1] + phi[2] * phi[2]
-    if a2 < 1e-8:  # series: relative error below 1e-18
-        s = 0.5 - a2 / 48.0
-        c = 1.0 - a2 / 8.0 + a2 * a2 / 384.0
+    if a2 < 1e-4:  # series: error below 2e-17
+        s = 0.5 + a2 * (a2 * (1.0 / 3840.0) - 1.0 / 48.0)
+        c = 1.0 + a2 * (a2 * (1.0 / 384.0) - 0.125)
     else:
         a = math.sqrt(a2)
         s = math.sin(0.5 * a) / a
@@ -126,8 +126,13 @@ def q_exp(phi):
 def q_log(q):
     """Rotation vector (rad), the shorter way round: |phi| <= pi."""
     s = 1.0 if q[0] >= 0.0 else -1.0
-    n = math.sqrt(q[1] * q[1] + q[2] * q[2] + q[3] * q[3])
-    k = 2.0 * s if n < 1e-12 else 2.0 * s * math.atan2(n, s * q[0]) / n
+    n2, w2 = q[1] * q[1] + q[2] * q[2] + q[3] * q[3], q[0] * q[0]
+    if n2 < 1e-4 * w2:  # series: error below 2e-17
+        t2 = n2 / w2
+        k = 2.0 / q[0] * (1.0 - t2 * (1.0 / 3.0 - t2 * (0.2 - t2 * (1.0 / 7.0))))
+    else:
+        n = math.sqrt(n2)
+        k = 2.0 * s * math.atan2(n, s * q[0]) / n if n > 0.0 else 0.0
     return (k * q[1], k * q[2], k * q[3])
 
 

@@ -44,7 +44,6 @@ from gimbal.estimation.estimate import ESTIMATION_PARAMS, ESTIMATION_STATE, esti
 from gimbal.estimation.layout import FALLBACK
 from gimbal.faults import Code
 from gimbal.kernels.build import kernel
-from gimbal.kernels.joints import q_from_joints
 from gimbal.kernels.quat import load3, load4, q_axis, q_unrotate, store3, store4, sub3
 from gimbal.records import MEAS, TARGET, Arm, Mode
 from gimbal.sensors.encoders import ENCODER_PARAMS, ENCODER_STATE, measure_joints
@@ -235,8 +234,7 @@ def _limit(p, s, row, dt_s):
     s["cut"] = 1 if cut else 0
     if cut:
         lost_B = camera_acceleration(s["allocation"]["chain"], load3(s["scratch"]), s["allocation"]["joint_accel"])
-        q_BC = q_from_joints(order, nav["joint_angle_est"])
-        lost_C = q_unrotate(q_BC, lost_B)
+        lost_C = q_unrotate(load4(s["allocation"]["chain"]["q_B"][2]), lost_B)
         pid_unwind(p["pid"], s["pid"], lost_C, dt_s, p["unwind_1_s"])
         for k in range(3):
             s["demand_C"][k] += lost_C[k]
@@ -249,13 +247,13 @@ def _limit(p, s, row, dt_s):
 @kernel
 def _push(p, s, row):
     """Angular acceleration of the camera (rad/s², C) that the loops' part of the limited torque should make."""
-    nav, control = row["nav"], row["control"]
+    control = row["control"]
     order = p["allocation"]["chain"]["order"]
     for k in range(3):
         a = order[k]
         s["scratch"][k] = control["torque_lim"][a] - control["ff"][a]
     push_B = camera_acceleration(s["allocation"]["chain"], load3(s["scratch"]), s["allocation"]["joint_accel"])
-    store3(s["push_C"], q_unrotate(q_from_joints(order, nav["joint_angle_est"]), push_B))
+    store3(s["push_C"], q_unrotate(load4(s["allocation"]["chain"]["q_B"][2]), push_B))
 
 
 @kernel

@@ -29,7 +29,7 @@ def test_product_and_rotation_agree_with_scipy():
         assert np.allclose(quat.q_unrotate(a, quat.q_rotate(a, v)), v, atol=1e-14)
 
 
-@pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-5, 1e-3, 0.5, 3.0, 3.14159])
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-5, 1e-3, 0.0099, 0.0101, 0.0199, 0.0201, 0.5, 3.0, 3.14159])
 def test_exp_and_log_are_inverse_at_every_size(angle):
     for _ in range(10):
         axis = RNG.normal(size=3)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ BEFORE_S, HEALED_S = 0.15, 0.4
 SETTLED_S = 3.0  # a flight that takes longer to where its cases start begins there, on a daemon of its own
 LATER_S = 15.0  # of the plant's time than the twin's, between two spirals: so long a start takes under load
 LEVEL, LEVEL_S = 8.0 * DEG, 20.0  # a board lags behind the mount's swing
+REST_S, REST_RATE, REST_ERR = 0.8, 1.0 * DEG, 1.0 * DEG  # a board comes up to its setpoint late
 SOUND_S = 30.0  # for the filter to find itself after the case before
 TRIES = 3
 HOG = "import time; end = time.monotonic() + 1.2\nwhile time.monotonic() < end: pass"
@@ -120,6 +122,8 @@ class Flown:
             self.gimbal.ask("mode", mode="home")
             wait_for("the camera level", self._level, LEVEL_S)
         self.gimbal.ask("mode", mode=self.spec.mode)
+        if not self.timed:
+            wait_for("the camera at rest on its setpoint", self._rests(), LEVEL_S)
         at_s = self.spec.seconds + LATER_S - BEFORE_S
         left_s = at_s - self.gimbal.breaker.flown_s() if self.timed else 0.0
         if left_s < 0.0:
@@ -134,6 +138,19 @@ class Flown:
     def _level(self) -> bool:
         angles = self.gimbal.breaker.joints()["angle"]
         return all(abs((angle + math.pi) % (2.0 * math.pi) - math.pi) < LEVEL for angle in angles)
+
+    def _rests(self) -> Callable[[], bool]:
+        rows, moved_ns = self.readers()[0], time.monotonic_ns()
+
+        def look() -> bool:
+            nonlocal moved_ns
+            new = rows.read_new()
+            turns, off = (np.linalg.norm(new[part][name], axis=1) for part, name in
+                          (("setpoint", "rate_sp_C"), ("control", "attitude_err_C")))  # fmt: skip
+            moved_ns = max([moved_ns, *new["t_ns"][(turns > REST_RATE) | (off > REST_ERR)].tolist()])
+            return bool(len(new)) and int(new["t_ns"][-1]) - moved_ns > 1e9 * REST_S
+
+        return look
 
     def host(self, words: list[str]) -> None:
         """What happens to the machine and to the processes around the loop."""

@@ -162,7 +162,9 @@ def _frozen(p, w, meas):
             w["sent_hi"][a] = sent if first else max(w["sent_hi"][a], sent)
             w["repeats"][a] += 1
         else:
-            w["repeats"][a] = 0
+            for b in range(3):  # one of a board's joints may tell the same for long: it stands still
+                if b == a or p["together"]:
+                    w["repeats"][b] = 0
             told[0] = x
             told[1] = v
             told[2] = t

@@ -225,6 +225,22 @@ def test_a_board_is_frozen_when_all_its_joints_are_while_the_camera_is_turned():
     assert bench.s["fault"] == Code.MOTOR_FROZEN
 
 
+def test_what_a_board_was_asked_before_all_of_its_joints_stood_still_does_not_count():
+    """A yaw joint may tell nought for a minute while the others measure."""
+    bench = Bench("mavlink")
+    bench.armed().tick(100)
+    bench.alive = False
+    for n in range(60):
+        bench.rates["rate"][2] = 1.0 if n < 30 else 0.0
+        bench.meas["joint_angle_meas"][:2] = 1e-3 * n
+        bench.tick()
+    bench.tick(60)
+    assert bench.s["arm"] == Arm.ARMED
+    bench.rates["rate"][2] = 0.2
+    bench.tick(20)
+    assert bench.s["fault"] == Code.MOTOR_FROZEN
+
+
 def test_a_controller_that_repeats_itself_while_its_torque_moves(bench):
     bench.armed().tick(600)
     bench.alive = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import signal
 import socket
@@ -47,6 +48,7 @@ FIFO_PRIORITY = 70  # below the loop's 80
 SERVICE_S = 0.00025  # the longest sleep between looks at the lines
 MOTION_S = 600.0  # the carrier flies this long when nobody says; after it the mount stands still
 START_AHEAD_NS = 50_000_000
+OUTLIVE_S, SEEN_S = 0.5, 0.05  # a host that ended left motors driven: the devices' own watchdogs are seen to act
 PACED = {"bno08x_rvc": 1000.0}  # its emulator sums rates at this pace and sends attitudes
 
 
@@ -204,14 +206,20 @@ def _ask_for_time() -> None:
 
 def serve(spec: dict[str, Any]) -> int:
     """Build everything, print the ports and READY, and run until SIGTERM (or Ctrl-C where that is not ignored)."""
-    ending: list[int] = []
-    signal.signal(signal.SIGTERM, lambda n, _: ending.append(n))
+    ending: list[float] = []
+    driven_s = -math.inf
+    signal.signal(signal.SIGTERM, lambda n, _: ending.append(time.monotonic()))
     emulators = Emulators(spec)
     breaker = Breaker(emulators)
 
     def stop() -> bool:
+        nonlocal driven_s
         breaker.poll()
-        return bool(ending)
+        if not ending:
+            return False
+        now_s = time.monotonic()
+        driven_s = now_s if emulators.world.follows().any() else driven_s
+        return now_s > min(ending[0] + OUTLIVE_S, driven_s + SEEN_S)
 
     try:
         for name in emulators.host.wires:

@@ -66,11 +66,15 @@ class World:
         while self.publish is not None and self._next_truth_ns <= t_ns:
             self._run_to(self._next_truth_ns)
             self.plant.truth_into(self._row)
-            by_host = all(loop.follows for loop in self.loops)  # or a board that stands still by itself
-            self._row["driven"] = (self.plant.state[0]["mode"] == self.driven) & by_host
+            self._row["driven"] = self.follows()
             self.publish(self._row)
             self._next_truth_ns += self._period_ns
         self._run_to(t_ns)
+
+    def follows(self) -> np.ndarray:
+        """(3,) bool: the motors that follow the host's last command."""
+        by_host = all(loop.follows for loop in self.loops)  # or a board that stands still by itself
+        return np.asarray((self.plant.state[0]["mode"] == self.driven) & by_host)
 
     def meet(self, schedule: Any, key: str, at_ns: int, t_ns: int, period_ns: int, step_ns: int = 0) -> None:
         """Have the plant's next measurement at the device's next one, where that of ``at_ns`` is a step of the plant or

@@ -199,7 +199,7 @@ class HardwareRig:
         for line in self.lines:
             if now - line.last_row_ns > line.quiet_ns or (line.drives and line.restarted):
                 line.troubled = True
-            if line.troubled and line.usable(now, self._mend, not self._driving):
+            if (line.troubled or line.asks) and line.usable(now, self._mend, not self._driving):
                 self._take(line, now)
             if line.lost_since_ns or (line.receives_fixes and now - line.last_row_ns > _SILENT_FIX_NS):
                 lost |= line.bit

@@ -40,6 +40,7 @@ class Line:
             "bearing",
         )  # lost when silent, too; IMU and motors show their ages
         self.drives = kind in ("motor", "gimbal")
+        self.asks = kind == "gimbal"  # its poll also sends what is due: after an answer that was lost no byte comes
         self.axes: list[int] = []
         least_ns = _UNCONFIGURED_NS if kind in ("imu", "carrier_imu") else SILENT_NS
         self.quiet_ns = max(least_ns, int(_PERIODS * 1e9 / rate_hz) if rate_hz > 0.0 else 0)

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+from firmware_bridge.emulators.gimbal_physics import FreeGimbal
 from firmware_bridge.emulators.physics import Fix, FreeAxis, StillImu
 from firmware_bridge.emulators.pty_host import Host
 from firmware_bridge.registry import load_emulator
@@ -54,6 +55,7 @@ class Bench:
         physics = {
             "imu": StillImu(),
             "motors": self.axes,
+            "gimbal": FreeGimbal(),
             "gnss": Places((0.0, 0.0, 0.0)),
             "beacon": Places((30.0, -20.0, 12.0)),
             **{f"{name}_motor": [axis] for name, axis in zip(AXES, self.axes)},
@@ -181,6 +183,23 @@ def test_a_device_that_restarts_on_a_port_that_stays_is_configured_again(bench, 
     bench.until("what was on its way", lambda s: not s[field])
     bench.until("configured again", lambda s: s[field], 20.0)
     assert bench.rig.lines[[line.name for line in bench.rig.lines].index(name)].configured_ns > 0
+
+
+def test_a_board_that_was_asked_in_vain_is_asked_again(tmp_path):
+    """Its line has no byte then by which it would be looked at."""
+    bench = Bench(load_rig("storm32").config, tmp_path)
+    try:
+        bench.until("joints", lambda s: s["joint_valid"].all())
+        wire = bench.host.wires["gimbal"]
+        next(line for line in bench.rig.lines if line.name == "gimbal").quiet_ns = 10**12  # not by its long silence
+        wire.faults_in.drop = 1.0
+        bench.until("none", lambda s: not s["joint_valid"].any())
+        lost_ns = time.monotonic_ns()
+        bench.until("every question lost", lambda s: time.monotonic_ns() - lost_ns > 150_000_000)
+        wire.faults_in.drop = 0.0
+        bench.until("joints again", lambda s: s["joint_valid"].all() and s["joint_t_ns"][0] > lost_ns + 150_000_000)
+    finally:
+        bench.close()
 
 
 def test_safe_never_raises(bench):

@@ -154,6 +154,10 @@ def pack_reach(p: np.void, rig: Rig) -> None:
         p["fastest"][a] = 0.6 * joint.max_rate_deg_s * DEG  # the rest is for the base's motion
         p["low"][a] = (joint.min_deg + joint.soft_stop_deg) * DEG
         p["high"][a] = (joint.max_deg - joint.soft_stop_deg) * DEG
+    if rig.inner_loop is not None:  # a board's own loops spin the outer joint where the singularity is near
+        a, most = AXIS_INDEX[rig.kinematic_order[1]], math.acos(rig.limits.singularity_cos)
+        p["narrowed"][a] = p["high"][a] > most or p["low"][a] < -most
+        p["low"][a], p["high"][a] = max(p["low"][a], -most), min(p["high"][a], most)
 
 
 def pack_feasible(p: np.void, rig: Rig, order: np.ndarray) -> None:

@@ -23,8 +23,9 @@ REACH_PARAMS = np.dtype(
     [
         ("fastest", "f8", 3),  # rad/s, joints, by axis index
         ("decel", "f8"),  # rad/s²: how hard the way to an end stop is braked
-        ("low", "f8", 3),  # rad: where the soft end stops begin
+        ("low", "f8", 3),  # rad: where the soft end stops begin, or, of a joint that is ``narrowed``, the singularity
         ("high", "f8", 3),
+        ("narrowed", "u1", 3),
         ("continuous", "u1", 3),
         ("singularity_cos", "f8"),
     ],
@@ -76,9 +77,9 @@ def reachable(p, s, order, nav, rate_C):
         keep_x = min(keep_x, share) if sign * x > counts else keep_x
         keep_y = min(keep_y, share) if sign * y > counts else keep_y
         keep_z = min(keep_z, share) if sign * z > counts else keep_z
-        if stopped:
+        if stopped and not p["narrowed"][a]:
             bits |= 1 << Code.END_STOP
-        elif abs(chain["margin"]) < p["singularity_cos"]:
+        elif stopped or abs(chain["margin"]) < p["singularity_cos"]:
             bits |= 1 << Code.SINGULARITY
         else:
             bits |= 1 << Code.RATE_LIMIT

@@ -20,7 +20,7 @@ LOST_BIT = {
     "carrier_imu": LOST_CARRIER,
 }
 Mend = Callable[[Callable[[], None]], None]
-_RETRY_FAST_NS, _RETRY_SLOW_NS, _FAST_FOR_NS = 5_000_000, 50_000_000, 1_000_000_000
+_RETRY_FAST_NS, _RETRY_SLOW_NS, _FAST_FOR_NS = 3_000_000, 50_000_000, 1_000_000_000
 SILENT_NS = 1_000_000_000  # a controller that says nothing for so long on an open port has lost its settings
 _UNCONFIGURED_NS = 300_000_000  # a reopened line, or an IMU's, silent for this long has lost its settings
 _PERIODS = 5  # of a slow receiver, before it counts as silent
@@ -66,7 +66,7 @@ class Line:
         return int(transport.fileno())
 
     def usable(self, now_ns: int, mend: Mend, at_rest: bool = False) -> bool:
-        """Poll this line now? A lost one is looked for: its path every 5 ms for a second, then every 50 ms, and the
+        """Poll this line now? A lost one is looked for: its path every 3 ms for a second, then every 50 ms, and the
         port is opened only once the path is there again. Settings lost with the power are written again, also where the
         port stayed; those of a motor controller or gimbal board only while nothing is asked of it (``at_rest``).
         ``mend`` does the slow part.

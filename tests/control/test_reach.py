@@ -19,13 +19,13 @@ DEG = math.pi / 180.0
 PARAMS = pack_params(load_rig("torque").config)[0]
 
 
-def reach(rate_deg_s, roll=0.0, pitch=0.0, yaw=0.0):
+def reach(rate_deg_s, roll=0.0, pitch=0.0, yaw=0.0, params=PARAMS):
     """Rate left, deg/s, and the limit bits, at these joint angles (deg)."""
     s, nav = np.zeros(1, ALLOCATION_STATE)[0], np.zeros(1, NAV)[0]
     nav["joint_angle_est"] = np.array([roll, pitch, yaw]) * DEG
-    place_chain(PARAMS["allocation"]["chain"], s["chain"], nav["joint_angle_est"])
-    order = PARAMS["allocation"]["chain"]["order"]
-    left, bits = reachable(PARAMS["reach"], s, order, nav, tuple(float(x) * DEG for x in rate_deg_s))
+    place_chain(params["allocation"]["chain"], s["chain"], nav["joint_angle_est"])
+    order = params["allocation"]["chain"]["order"]
+    left, bits = reachable(params["reach"], s, order, nav, tuple(float(x) * DEG for x in rate_deg_s))
     return np.array(left) / DEG, bits
 
 
@@ -57,3 +57,13 @@ def test_near_the_singularity_no_joint_is_asked_for_more_than_its_share(roll):
     fastest = abs(left[2]) / math.cos(roll * DEG)
     assert fastest <= 0.6 * config.yaw.max_rate_deg_s * 1.001
     assert bool(bits & 1 << Code.SINGULARITY) == (60.0 / math.cos(roll * DEG) > 0.6 * config.yaw.max_rate_deg_s)
+
+
+@pytest.mark.parametrize(("rig", "stops"), [("sbgc", True), ("storm32", True), ("mavlink", True), ("simplefoc", False)])
+def test_a_stick_takes_no_board_into_the_singularity(rig, stops):
+    """Its own loops would spin the outer joint there. 75.5 degrees: cos 0.25."""
+    params = pack_params(load_rig(rig).config)[0]
+    for sign in (1.0, -1.0):
+        left, bits = reach((60.0 * sign, 0.0, 0.0), roll=76.0 * sign, params=params)
+        assert (left[0] == 0.0 and bits == 1 << Code.SINGULARITY) == stops
+        assert reach((-60.0 * sign, 0.0, 0.0), roll=76.0 * sign, params=params)[0][0] == pytest.approx(-60.0 * sign)

@@ -150,11 +150,13 @@ def table(rows: list[dict[str, Any]]) -> str:
                 continue
             whole = key == "jitter_urad_rms"
             mine, plain = r[key]["total"], pid[key]["total"]
+            stopped = ", ".join(pid["faults"])
             seeds = [f"{x:.0f}" for x in r.get("jitter_urad_by_seed", [])] if whole else []
             bounds = [r[k]["total"] if whole else None for k in ("bound_lqg_urad", "bound_robust_urad")]
             cells = [label, f"{mine:.1f}", " ".join(seeds)]
             cells += ["" if b is None else f"{b:.1f}" for b in (*bounds, r["sensor_floor_urad"]["total"])]
-            cells += ["" if bounds[1] is None else f"{mine / bounds[1]:.2f}", f"{plain:.0f}", f"{plain / mine:.1f}"]
+            cells += ["" if bounds[1] is None else f"{mine / bounds[1]:.2f}"]
+            cells += [f"stopped: {stopped}", ""] if stopped else [f"{plain:.0f}", f"{plain / mine:.1f}"]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -67,9 +67,14 @@ def outcome_of(seen: Seen) -> str:
     health = seen.rows["health"]
     if health["arm"][-1] == Arm.SAFE or seen.process_gone:
         return "told" if seen.driven[-1] else "safe"
-    new = np.bitwise_or.reduce(health["limits"][seen.rows["t_ns"] >= seen.onset_ns]) & ~np.uint64(seen.limits_before)
+    return "degrade" if _reduced(seen) else "ride-through"
+
+
+def _reduced(seen: Seen) -> int:
+    """The limits that came since onset and tell the operator of something lost."""
+    limits = seen.rows["health"]["limits"][seen.rows["t_ns"] >= seen.onset_ns]
     ignored = (1 << Code.RATE_LIMIT) | (1 << Code.TORQUE_LIMIT) | (1 << Code.IMU_PREDICTED)
-    return "degrade" if int(new) & ~ignored else "ride-through"
+    return int(np.bitwise_or.reduce(limits)) & ~seen.limits_before & ~ignored
 
 
 def figures(case: Case, seen: Seen) -> dict[str, Any]:
@@ -90,6 +95,7 @@ def figures(case: Case, seen: Seen) -> dict[str, Any]:
     off = lambda ns: None if ns is None else max(0.0, (ns - seen.onset_ns) * 1e-6 - seen.stall_ms)  # noqa: E731
     return {
         "outcome": outcome,
+        "limits": limit_names(_reduced(seen)),
         "detect_ms": _round(off(detect_ns)),
         "safe_ms": _round(off(safe_ns)),
         "max_joint_rate_deg_s": round(float(rate[driven].max()) / DEG, 1) if driven.any() else 0.0,
@@ -162,7 +168,8 @@ def complaints(case: Case, result: dict[str, Any], joint_max_deg_s: float, kind:
     """Why the case has not passed; empty when it has."""
     wrong = []
     if result["outcome"] != case.outcome:
-        wrong.append(f"outcome {result['outcome']}, expected {case.outcome}")
+        why = f" ({', '.join(result['limits'])})" if result["outcome"] == "degrade" else ""
+        wrong.append(f"outcome {result['outcome']}{why}, expected {case.outcome}")
     if result["outcome"] == "safe":
         if result["safe_ms"] is None or result["safe_ms"] > case.safe_ms:
             wrong.append(f"safe after {result['safe_ms']} ms, allowed {case.safe_ms:g}")

@@ -34,7 +34,6 @@ from hil_tests.table import flights, steps
 
 BEFORE_S, HEALED_S = 0.15, 0.4
 SETTLED_S = 3.0  # a flight that takes longer to where its cases start begins there, on a daemon of its own
-LATER_S = 15.0  # of the plant's time than the twin's, between two spirals: so long a start takes under load
 LEVEL, LEVEL_S = 8.0 * DEG, 20.0  # a board lags behind the mount's swing
 REST_S, REST_RATE, REST_ERR = 0.8, 1.0 * DEG, 1.0 * DEG  # a board comes up to its setpoint late
 SOUND_S = 30.0  # for the filter to find itself after the case before
@@ -124,7 +123,7 @@ class Flown:
         self.gimbal.ask("mode", mode=self.spec.mode)
         if not self.timed:
             wait_for("the camera at rest on its setpoint", self._rests(), LEVEL_S)
-        at_s = self.spec.seconds + LATER_S - BEFORE_S
+        at_s = self.spec.seconds - BEFORE_S
         left_s = at_s - self.gimbal.breaker.flown_s() if self.timed else 0.0
         if left_s < 0.0:
             raise RuntimeError(f"the start took {-left_s:.1f} s longer than the flight has until the fault")

@@ -22,12 +22,13 @@ def times(factor):
 def test_the_table_has_a_line_a_carrier_and_one_for_the_fall():
     full = {"scenario": "cliff_jump", "controller": "full", "jitter_urad_rms": times(2.0), "bound_lqg_urad": FOUR}
     full |= {"jitter_fall_urad_rms": times(1.5), "bound_robust_urad": times(1.6), "sensor_floor_urad": FOUR}
-    full |= {"jitter_urad_by_seed": [30.0, 40.0]}
+    full |= {"jitter_urad_by_seed": [30.0, 40.0], "faults": []}
     pid = full | {"controller": "pid", "jitter_urad_rms": times(10.0), "jitter_fall_urad_rms": times(9.0)}
     lines = table([full, pid]).splitlines()
     assert len(lines) == 4
     assert "| cliff_jump | 34.6 | 30 40 | 17.3 | 27.7 | 17.3 | 1.25 | 173 | 5.0 |" == lines[2]
     assert lines[3].startswith("| cliff_jump, fall | 26.0 |") and lines[3].endswith("| 156 | 6.0 |")
+    assert table([full, pid | {"faults": ["runaway"]}]).splitlines()[2].endswith("| 1.25 | stopped: runaway |  |")
 
 
 def test_a_report_is_one_page_without_links(tmp_path):

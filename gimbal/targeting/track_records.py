@@ -152,6 +152,9 @@ TRACKER_STATE = np.dtype(
         ("fix_status", "i8"),
         ("last_slot", "i8"),  # of the newest measurement
         ("count", "i8", 8),  # measurements by Status
+        ("box_xy", "f8", 2),  # the box's place in the picture, the boxes in a row that told it, and where the camera
+        ("box_n", "i8"),  # looked when the first of them did
+        ("box_x_N", "f8", 3),
         ("incoming", MEASUREMENT),  # workspace
         ("out", PREDICTION),
     ],

@@ -47,6 +47,7 @@ NONE, TRACKING, COASTING, LOST = 0, 1, 2, 3
 FUSED, CAMERA, GNSS, PREDICTED = 1, 2, 3, 4  # TargetSource
 MIN_RANGE_M = 0.5
 G = 9.80665
+SAME_BOXES, SAME_COS = 8, math.cos(math.radians(1.0))
 
 
 @kernel
@@ -88,6 +89,7 @@ def tracker_turned(s, q_turn):
         _shift_heading(s["checkpoint"][k], angle)
     _shift_heading(s["work"], angle)
     _shift_heading(s["served"], angle)
+    store3(s["box_x_N"], q_rotate(q_turn, load3(s["box_x_N"])))
 
 
 @kernel
@@ -132,11 +134,26 @@ def fix_waits(s, sense):
 
 
 @kernel
+def box_hangs(s, q_NC, xy):
+    """Has the box stood at one place of the picture, to the last digit, while the camera turned? What finds it hangs:
+    nobody is followed that exactly, and the camera would be led away from the subject by where it once was."""
+    x_N = q_rotate(q_NC, (1.0, 0.0, 0.0))
+    if xy[0] != s["box_xy"][0] or xy[1] != s["box_xy"][1] or s["box_n"] == 0:
+        s["box_xy"][0], s["box_xy"][1], s["box_n"] = xy[0], xy[1], 0
+        store3(s["box_x_N"], x_N)
+    s["box_n"] += 1
+    x0_N = s["box_x_N"]
+    return s["box_n"] > SAME_BOXES and x_N[0] * x0_N[0] + x_N[1] * x0_N[1] + x_N[2] * x0_N[2] < SAME_COS
+
+
+@kernel
 def bearing_waits(p, s, sense, nav, q_NC, nav_t):
     """Has SENSE a bearing not seen before? It waits in ``incoming``, turned with the attitude at its exposure."""
     if sense["bearing_valid"] == 0 or sense["bearing_arrival_ns"] == s["bearing_seen_ns"]:
         return False
     s["bearing_seen_ns"] = sense["bearing_arrival_ns"]
+    if box_hangs(s, q_NC, sense["bearing_xy"]):
+        return False
     m = s["incoming"]
     m["kind"] = BEARING
     m["has_vel"] = 1

@@ -7,7 +7,7 @@ import pytest
 
 from gimbal.kernels.build import kernel
 from gimbal.kernels.quat import load4
-from gimbal.records import NAV, SENSE, TARGET, TargetStatus
+from gimbal.records import NAV, SENSE, TARGET, TargetSource, TargetStatus
 from gimbal.targeting.track_history import run
 from gimbal.targeting.tracker import STEPS_A_TICK, TRACKER_STATE, Status, default_params, track, tracker_reset
 from tests.targeting.tracker_flights import Flight
@@ -58,8 +58,8 @@ class Loop:
         c = R.T @ (self.flight.at(t)[0] - pos)
         return c[1:] / c[0]
 
-    def step(self, k, fix=False, bearing=False, bias=(0.0, 0.0, 0.0)):
-        """Tick k; fix, bearing: measurement times in s, or False."""
+    def step(self, k, fix=False, bearing=False, bias=(0.0, 0.0, 0.0), xy=None):
+        """Tick k; fix, bearing: measurement times in s, or False; xy: where the box is then, not where it should be."""
         t_ns = T0_NS + k * TICK_NS
         t = k * 1e-3
         sense, nav = self.sense, self.nav
@@ -77,7 +77,7 @@ class Loop:
         if bearing is not False:
             sense["bearing_valid"], sense["bearing_arrival_ns"] = 1, t_ns
             sense["bearing_t_ns"] = T0_NS + round(bearing * 1e9)
-            sense["bearing_xy"], sense["bearing_std"] = self.tangents(bearing), 0.002
+            sense["bearing_xy"], sense["bearing_std"] = self.tangents(bearing) if xy is None else xy, 0.002
         tick(self.p, self.s, sense, nav, t_ns + LEAD_NS, self.target)
         return self.target[0]
 
@@ -131,6 +131,30 @@ def test_bearings_use_the_attitude_at_exposure():
     assert fused.s["count"][0, Status.GATED] == 0
     assert fused.los_error(5999) < 0.25 * plain.los_error(5999)
     assert fused.los_error(5999) < 0.008
+
+
+def test_a_box_that_hangs_while_the_camera_turns_is_no_bearing():
+    """It tells the same place for two seconds, 6 degrees beside the subject, in a camera that swings."""
+    loop = Loop(3)
+    loop.fly(4200, bearings=True)
+    for k in range(4200, 6200):
+        fix = (k - 200) * 1e-3 if k % 200 == 0 else False
+        loop.step(k, fix, (k - 80) * 1e-3 if k % 33 == 0 else False, xy=(0.1, 0.02))
+    assert loop.s["box_n"][0] > 50 and loop.target["source"] == TargetSource.GNSS
+    assert loop.los_error(6199) < 0.02
+    loop.fly(200, bearings=True, start=6200)
+    assert loop.target["source"] == TargetSource.FUSED
+
+
+def test_a_box_may_stand_still_in_a_camera_that_does():
+    class Still(Loop):
+        def camera(self, t):
+            return np.array([-30.0, 0.0, 0.0]), np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0])
+
+    loop = Still(3)
+    loop.flight.at = lambda t: (np.array([10.0, 1.0, -0.5]), np.zeros(3), np.zeros(3))
+    loop.fly(6000, bearings=True)
+    assert loop.s["box_n"][0] > 100 and loop.target["source"] == TargetSource.FUSED
 
 
 def test_coasting_then_lost_and_the_next_fix_begins_anew():

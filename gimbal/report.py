@@ -116,7 +116,8 @@ def _spectra(error: np.ndarray, rate_hz: float, bound: dict[str, Any] | None) ->
         for axis in axes:
             axis.set_xlim(0.3, 0.5 * rate_hz)
             axis.legend(fontsize=7, ncol=2)
-        _panel(axes[0], "Spectrum of the jitter; dashed: what the robust bound leaves", "µrad/√Hz", "Hz")
+        dashed = "; dashed: what the robust bound leaves" if bound is not None else ""
+        _panel(axes[0], "Spectrum of the jitter" + dashed, "µrad/√Hz", "Hz")
         _panel(axes[1], "Cumulative RMS from low frequencies upward", "µrad", "Hz")
 
     return draw

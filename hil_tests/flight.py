@@ -19,7 +19,6 @@ import numpy as np
 
 from gimbal.config.load import load_rig
 from gimbal.config.pack import pack_params
-from gimbal.emulate import MOTION_S
 from gimbal.emulated_faults import obey
 from gimbal.emulated_world import World, driven_by
 from gimbal.loop.lockstep import MODES, START_NS
@@ -88,8 +87,7 @@ class BreakableRig(MemoryRig):
 class Flight:
     """The tick by tick run. ``rows`` (TICK) and ``truth`` (TRUTH, each millisecond) of what is flown under ``keep``."""
 
-    def __init__(self, spec: Spec, seed: int = 1, seconds: float = MOTION_S) -> None:  # as long as the emulators': the
-        # carrier's flight is drawn as a whole, so that one of another length is another flight from its first second
+    def __init__(self, spec: Spec, seed: int = 1, seconds: float = 60.0) -> None:
         self.spec = spec
         self.config = load_rig(spec.path).config
         self.rig = BreakableRig(str(spec.path), spec.scenario_path, seconds, seed)

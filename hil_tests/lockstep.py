@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gimbal.emulate import MOTION_S
 from gimbal.faults import Code
 from gimbal.records import Arm
 from gimbal.telemetry.log_writer import LogWriter
@@ -28,7 +29,9 @@ HEALED_MS = 300.0  # flown on with everything well again: nothing may arm by its
 def flight(name: str) -> Flight:
     """A flight armed and settled, the start of every case of that name. Never flown on itself."""
     spec = flights()[name]
-    made = Flight(spec)
+    # A carrier's flight is drawn as a whole: one of another length is another from its first second. Where the moment
+    # counts, it is as long as the emulators'.
+    made = Flight(spec, seconds=MOTION_S if spec.timed else 60.0)
     flown, armed = 0.0, 0.0
     while flown < max(spec.seconds, min(armed + CALM_S, TILT_S)):
         made.run(0.1)

@@ -33,7 +33,6 @@ from hil_tests.judge import Case, Seen, complaints, figures, limits_in
 from hil_tests.table import flights, steps
 
 BEFORE_S, HEALED_S = 0.15, 0.4
-SETTLED_S = 3.0  # a flight that takes longer to where its cases start begins there, on a daemon of its own
 LEVEL, LEVEL_S = 8.0 * DEG, 20.0  # a board lags behind the mount's swing
 REST_S, REST_RATE, REST_ERR = 0.8, 1.0 * DEG, 1.0 * DEG  # a board comes up to its setpoint late
 SOUND_S = 30.0  # for the filter to find itself after the case before
@@ -103,10 +102,6 @@ class Flown:
         self.gimbal.await_state("idle")
         self.others: list[subprocess.Popen[bytes]] = []
 
-    @property
-    def timed(self) -> bool:
-        return self.spec.seconds > SETTLED_S
-
     def arm(self) -> None:
         """Armed with the ramp behind it and the camera level, whatever came before, at the flight's moment."""
         self.gimbal.breaker("heal")
@@ -117,14 +112,14 @@ class Flown:
         wait_for("the ramp", lambda: "arm_ramp" not in self.gimbal.status()["limits"])
         sound = lambda: not {"estimator_fallback", "gnss_lost"} & set(self.gimbal.status()["limits"])  # noqa: E731
         wait_for("a sound filter", sound, SOUND_S)
-        if not self.timed:
+        if not self.spec.timed:
             self.gimbal.ask("mode", mode="home")
             wait_for("the camera level", self._level, LEVEL_S)
         self.gimbal.ask("mode", mode=self.spec.mode)
-        if not self.timed:
+        if not self.spec.timed:
             wait_for("the camera at rest on its setpoint", self._rests(), LEVEL_S)
         at_s = self.spec.seconds - BEFORE_S
-        left_s = at_s - self.gimbal.breaker.flown_s() if self.timed else 0.0
+        left_s = at_s - self.gimbal.breaker.flown_s() if self.spec.timed else 0.0
         if left_s < 0.0:
             raise RuntimeError(f"the start took {-left_s:.1f} s longer than the flight has until the fault")
         time.sleep(max(left_s, 0.3))
@@ -240,7 +235,7 @@ class Session:
         joints = load_rig(flights()[case.flight].path).config.joints
         joint_max = min(getattr(joints, axis).max_rate_deg_s for axis in ("roll", "pitch", "yaw"))
         wrong = complaints(case, result, joint_max, "realtime")
-        if case.realtime == "own" or (self.flown is not None and self.flown.timed):
+        if case.realtime == "own" or (self.flown is not None and self.flown.spec.timed):
             self._drop()
         return {"case": case.name, "kind": "realtime", "passed": not wrong, **result, "complaints": wrong}
 

@@ -35,6 +35,11 @@ class Flight:
     straight: bool = False
 
     @property
+    def timed(self) -> bool:
+        """Its cases begin at a moment of its own flight, not as soon as it may."""
+        return self.seconds > Flight.seconds
+
+    @property
     def begin_s(self) -> float:
         """How long the commands of ``begin`` take to be what the flight does."""
         return 1e-3 * max((step[0] for step in steps(self.begin)), default=-400.0) + 0.4
